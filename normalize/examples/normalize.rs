@@ -1,0 +1,68 @@
+//! The heart by itself: raw logs in, OCSF NDJSON out, rejects on standard error.
+//!
+//! `cargo run -p linchpin-normalize --example normalize -- [--sources DIR] [--source NAME] FILE…`
+//! With `--sources` the mappings of a folder are used instead of those of this build.
+
+use std::{error::Error, fs, sync::Arc};
+
+use linchpin_normalize::{Carry, Catalog, Delivered, Normalizer, RawUnit, ReplayUnit, UnitId};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (mut files, mut source, mut folder) = (Vec::new(), None, None);
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--source" => source = args.next(),
+            "--sources" => folder = args.next(),
+            _ => files.push(arg),
+        }
+    }
+    let catalog = match folder {
+        None => Catalog::builtin()?,
+        Some(folder) => {
+            let mut texts = Vec::new();
+            for entry in fs::read_dir(folder)? {
+                let file = entry?.path().join("source.yml");
+                if file.is_file() {
+                    texts.push((file.display().to_string(), fs::read_to_string(&file)?));
+                }
+            }
+            Catalog::new(texts.iter().map(|(file, text)| (file.as_str(), text.as_str())))?
+        }
+    };
+    let mut normalizer = Normalizer::new(Arc::new(catalog));
+    for file in files {
+        let bytes = fs::read(&file)?;
+        let unit = RawUnit {
+            id: UnitId { object: file.as_str().into(), start: 0, end: bytes.len() as u64 },
+            feed: "example".into(),
+            key: file.as_str().into(),
+            source: source.as_deref().map(Into::into),
+            bytes: bytes.into(),
+            carry: Carry::default(),
+            received_ms: 1_700_000_000_000,
+            delivered: Delivered::default(),
+            gaps: Vec::new(),
+        };
+        let mut pass = normalizer.begin(&unit);
+        let facts = normalizer.facts(&pass);
+        let replay = ReplayUnit {
+            key: unit.id.key(),
+            source: &facts.source,
+            context: &facts.context,
+            received_ms: unit.received_ms,
+        };
+        while let Some(normalized) = normalizer.batch(&unit, &mut pass) {
+            for reject in &normalized.rejects {
+                eprintln!("{file}: {reject:?}");
+            }
+            for event in &normalized.batch.events {
+                let bytes = &unit.bytes[event.start as usize..event.end as usize];
+                for document in normalizer.render(&replay, event.start, bytes) {
+                    println!("{document}");
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! The named functions of mappings: what `when`, `set`, `map` and lookups cannot say.
+//!
+//! A function is one row of [`FUNCTIONS`] with its doc line and an example that is its test. It
+//! gives a value, nothing (the next alternative is tried), or a fault (the field is quarantined).
+
+use std::{borrow::Cow, net::IpAddr};
+
+use crate::value::{Fault, Val, rfc3339};
+
+/// What a function gives.
+pub type Outcome<'e> = Result<Option<Val<'e>>, Fault>;
+
+/// A named function.
+pub struct Function {
+    /// Name in mappings.
+    pub name: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// An input and what comes out of it, as text.
+    pub example: (&'static str, &'static str),
+    /// The function.
+    pub apply: for<'e> fn(Val<'e>) -> Outcome<'e>,
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Finds a function by name.
+pub fn function(name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|f| f.name == name)
+}
+
+macro_rules! functions {
+    ($($name:literal $doc:literal $input:literal => $output:literal, $apply:expr;)*) => {
+        /// Every function.
+        pub const FUNCTIONS: &[Function] = &[
+            $(Function { name: $name, doc: $doc, example: ($input, $output), apply: $apply },)*
+        ];
+    };
+}
+
+functions! {
+    "rfc3339" "moment in RFC 3339; without a zone it is UTC" "1970-01-01T00:00:01Z" => "1000000", moment;
+    "unix_seconds" "moment in seconds since 1970, fractions allowed" "1.5" => "1500000", |v| unix(&v, 1_000_000);
+    "unix_millis" "moment in milliseconds since 1970" "1500" => "1500000", |v| unix(&v, 1000);
+    "unix_micros" "moment in microseconds since 1970" "1500000" => "1500000", |v| unix(&v, 1);
+    "ip" "address, also out of `address:port` and `[address]:port`; nothing if it is none" "[2001:db8::1]:443" => "2001:db8::1", ip;
+    "not_ip" "text that is not an address, such as a service's host name" "s3.amazonaws.com" => "s3.amazonaws.com", not_ip;
+    "port_of" "port out of `address:port`" "192.0.2.1:443" => "443", port_of;
+    "lower" "lower case" "AbC" => "abc", |v| text(v, |t| Some(map(t, str::to_lowercase)));
+    "upper" "upper case" "abC" => "ABC", |v| text(v, |t| Some(map(t, str::to_uppercase)));
+    "after_slash" "what follows the last `/`" "a/b/c" => "c", |v| text(v, |t| Some(after(t, '/')));
+    "before_slash" "what stands before the first `/`; nothing without one" "roles/owner" => "roles", |v| text(v, |t| before(t, '/'));
+    "after_dot" "what follows the last `.`" "v1.compute.instances.insert" => "insert", |v| text(v, |t| Some(after(t, '.')));
+    "before_dot" "what stands before the first `.`" "iam.amazonaws.com" => "iam", |v| text(v, |t| before(t, '.'));
+    "after_colon" "what follows the last `:`" "user:ann@example.com" => "ann@example.com", |v| text(v, |t| Some(after(t, ':')));
+    "before_colon" "what stands before the first `:`; nothing without one" "user:ann@example.com" => "user", |v| text(v, |t| before(t, ':'));
+    "after_at" "domain of an email address; nothing without `@`" "ann@example.com" => "example.com", |v| text(v, |t| t.contains('@').then(|| after(t, '@')));
+    "api_activity" "Create, Read, Update or Delete, by the verb an API operation starts with; else Other" "DescribeInstances" => "Read", api_activity;
+    "arn_account" "account of an ARN; nothing where the ARN has none" "arn:aws:iam::111122223333:user/ann" => "111122223333", |v| arn(v, 4);
+    "arn_region" "region of an ARN; nothing where the ARN has none" "arn:aws:ec2:eu-west-1:111122223333:vpc/v" => "eu-west-1", |v| arn(v, 3);
+    "arn_service" "service of an ARN" "arn:aws:iam::111122223333:user/ann" => "iam", |v| arn(v, 2);
+    "arn_resource" "resource of an ARN: what follows the account" "arn:aws:iam::111122223333:user/ann" => "user/ann", |v| arn(v, 5);
+    "protocol_name" "name of an IANA protocol number" "6" => "tcp", protocol_name;
+    "protocol_num" "IANA number of a protocol's name or of its first letter" "T" => "6", protocol_num;
+    "ip_version" "OCSF caption of an address's version" "192.0.2.1" => "Internet Protocol version 4 (IPv4)", ip_version;
+}
+
+fn text<'e>(value: Val<'e>, apply: impl FnOnce(Cow<'e, str>) -> Option<Cow<'e, str>>) -> Outcome<'e> {
+    Ok(apply(value.into_text()).filter(|t| !t.is_empty()).map(Val::Text))
+}
+
+fn map<'e>(text: Cow<'e, str>, apply: impl FnOnce(&str) -> String) -> Cow<'e, str> {
+    Cow::Owned(apply(&text))
+}
+
+/// A part of a text, borrowed if the text is.
+fn part(text: Cow<'_, str>, start: usize, end: usize) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[start..end]),
+        Cow::Owned(text) => Cow::Owned(text[start..end].to_owned()),
+    }
+}
+
+fn after(text: Cow<'_, str>, separator: char) -> Cow<'_, str> {
+    let (start, end) = (text.rfind(separator).map_or(0, |at| at + separator.len_utf8()), text.len());
+    part(text, start, end)
+}
+
+fn before(text: Cow<'_, str>, separator: char) -> Option<Cow<'_, str>> {
+    let end = text.find(separator)?;
+    Some(part(text, 0, end))
+}
+
+fn moment(value: Val<'_>) -> Outcome<'_> {
+    match rfc3339(&value.text()) {
+        Some(micros) => Ok(Some(Val::Time(micros))),
+        None => Err("not a moment in RFC 3339"),
+    }
+}
+
+fn unix<'e>(value: &Val<'_>, micros_per_unit: i64) -> Outcome<'e> {
+    let micros = match value.int() {
+        Some(n) => n.checked_mul(micros_per_unit),
+        None => fractional(&value.text(), micros_per_unit),
+    };
+    micros.map(|t| Some(Val::Time(t))).ok_or("not a Unix time")
+}
+
+/// A decimal fraction in exact arithmetic: an `f64` loses microseconds.
+fn fractional(text: &str, micros_per_unit: i64) -> Option<i64> {
+    let (whole, digits) = text.trim().split_once('.')?;
+    let base = whole.parse::<i64>().ok()?.checked_mul(micros_per_unit)?;
+    let mut unit = micros_per_unit;
+    let mut micros = 0;
+    for digit in digits.bytes() {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        unit /= 10;
+        micros += i64::from(digit - b'0') * unit;
+    }
+    Some(if whole.starts_with('-') { base - micros } else { base + micros })
+}
+
+/// Where in `text` an address stands, and its port.
+fn address(text: &str) -> Option<(usize, usize, Option<&str>)> {
+    let is_ip = |t: &str| t.parse::<IpAddr>().is_ok();
+    if is_ip(text) {
+        return Some((0, text.len(), None));
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let (inner, port) = rest.split_once(']')?;
+        return is_ip(inner).then(|| (1, 1 + inner.len(), port.strip_prefix(':')));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    (is_ip(host) && port.bytes().all(|b| b.is_ascii_digit())).then_some((0, host.len(), Some(port)))
+}
+
+fn ip(value: Val<'_>) -> Outcome<'_> {
+    text(value, |t| address(&t).map(|(start, end, _)| (start, end)).map(|(start, end)| part(t, start, end)))
+}
+
+fn not_ip(value: Val<'_>) -> Outcome<'_> {
+    text(value, |t| address(&t).is_none().then_some(t))
+}
+
+fn port_of(value: Val<'_>) -> Outcome<'_> {
+    Ok(address(&value.text()).and_then(|(_, _, port)| port?.parse().ok()).map(Val::Int))
+}
+
+/// Verbs that API operations of the three clouds start with, by what they do.
+const VERBS: &[(&str, &[&str])] = &[
+    (
+        "Read",
+        &[
+            "get", "list", "describe", "head", "read", "lookup", "search", "query", "scan", "batchget", "select",
+            "view", "check", "validate", "verify", "simulate", "estimate", "preview", "download", "export", "test",
+            "filter", "poll", "receive", "watch", "aggregatedlist", "decrypt", "fetch", "detect", "discover",
+        ],
+    ),
+    (
+        "Create",
+        &[
+            "create", "put", "insert", "add", "run", "allocate", "register", "issue", "generate", "import", "upload",
+            "copy", "publish", "send", "start", "provision", "request", "purchase", "launch", "submit", "new",
+            "invite", "deploy", "restore", "clone", "enqueue", "post", "encrypt", "write",
+        ],
+    ),
+    (
+        "Update",
+        &[
+            "update", "modify", "set", "attach", "associate", "change", "enable", "disable", "patch", "tag", "untag",
+            "reset", "replace", "edit", "rotate", "authorize", "stop", "reboot", "resume", "suspend", "assign",
+            "upgrade", "merge", "move", "rename", "apply", "resize", "accept", "reject", "activate", "deactivate",
+            "configure", "renew", "restart",
+        ],
+    ),
+    (
+        "Delete",
+        &[
+            "delete", "remove", "terminate", "detach", "disassociate", "revoke", "deregister", "release", "purge",
+            "cancel", "destroy", "unassign", "leave", "drop", "batchdelete", "schedulekeydeletion", "clear",
+        ],
+    ),
+];
+
+fn api_activity(value: Val<'_>) -> Outcome<'_> {
+    let operation = value.into_text();
+    let starts = |verb: &str| operation.get(..verb.len()).is_some_and(|head| head.eq_ignore_ascii_case(verb));
+    // The longest verb wins: `Untag…` is not read as another that is its beginning.
+    let best = VERBS
+        .iter()
+        .flat_map(|(caption, verbs)| verbs.iter().map(move |verb| (verb.len(), *caption, *verb)))
+        .filter(|(_, _, verb)| starts(verb))
+        .max_by_key(|(len, _, _)| *len);
+    Ok(Some(Val::Text(Cow::Borrowed(best.map_or("Other", |(_, caption, _)| caption)))))
+}
+
+fn arn(value: Val<'_>, index: usize) -> Outcome<'_> {
+    text(value, |t| {
+        if !t.starts_with("arn:") {
+            return None;
+        }
+        let start = t.match_indices(':').nth(index - 1).map(|(at, _)| at + 1)?;
+        let end = if index == 5 { t.len() } else { start + t[start..].find(':')? };
+        Some(part(t, start, end))
+    })
+}
+
+/// Names of IANA protocol numbers that flow logs carry.
+const PROTOCOLS: &[(i64, &str)] = &[
+    (1, "icmp"),
+    (2, "igmp"),
+    (4, "ipv4"),
+    (6, "tcp"),
+    (17, "udp"),
+    (41, "ipv6"),
+    (47, "gre"),
+    (50, "esp"),
+    (51, "ah"),
+    (58, "ipv6-icmp"),
+    (89, "ospf"),
+    (112, "vrrp"),
+    (132, "sctp"),
+];
+
+fn protocol_name(value: Val<'_>) -> Outcome<'_> {
+    let Some(number) = value.int() else { return text(value, |t| Some(map(t, str::to_lowercase))) };
+    Ok(PROTOCOLS.iter().find(|(n, _)| *n == number).map(|(_, name)| Val::Text(Cow::Borrowed(name))))
+}
+
+fn protocol_num(value: Val<'_>) -> Outcome<'_> {
+    if let Some(number) = value.int() {
+        return Ok(Some(Val::Int(number)));
+    }
+    let name = value.text().to_lowercase();
+    let name = match name.as_str() {
+        "t" => "tcp",
+        "u" => "udp",
+        other => other,
+    };
+    Ok(PROTOCOLS.iter().find(|(_, known)| *known == name).map(|(n, _)| Val::Int(*n)))
+}
+
+fn ip_version(value: Val<'_>) -> Outcome<'_> {
+    Ok(value.text().parse::<IpAddr>().ok().map(|ip| {
+        Val::Text(Cow::Borrowed(match ip {
+            IpAddr::V4(_) => "Internet Protocol version 4 (IPv4)",
+            IpAddr::V6(_) => "Internet Protocol version 6 (IPv6)",
+        }))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_holds() {
+        for f in FUNCTIONS {
+            let out = (f.apply)(Val::Text(f.example.0.into())).unwrap_or(None);
+            assert_eq!(out.map(|v| v.text().into_owned()).as_deref(), Some(f.example.1), "{}", f.name);
+            assert!(!f.doc.is_empty());
+        }
+    }
+
+    #[test]
+    fn nothing_is_not_a_fault() {
+        for (name, input) in [
+            ("ip", "s3.amazonaws.com"),
+            ("not_ip", "192.0.2.1"),
+            ("port_of", "192.0.2.1"),
+            ("arn_account", "arn:aws:s3:::bucket"),
+            ("arn_account", "not an arn"),
+            ("after_at", "ann"),
+            ("protocol_name", "255"),
+        ] {
+            let f = function(name).map(|f| (f.apply)(Val::Text(input.into())));
+            assert_eq!(f, Some(Ok(None)), "{name} {input}");
+        }
+    }
+}

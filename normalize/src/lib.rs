@@ -1,0 +1,33 @@
+//! The pure heart of linchpin: bytes in, Arrow out. No IO, no clock, no async.
+//!
+//! A [`Normalizer`] takes [`RawUnit`]s, finds their events, recognises their source, reads each
+//! event once and writes the *linchpin columns* straight into Arrow builders, as the source's
+//! mapping says. It is total: what cannot be read becomes class 0 with a [`Reject`], and no byte is
+//! left out. The same scan renders full OCSF documents for events that somebody asked for.
+
+pub mod batch;
+pub mod catalog;
+pub mod columns;
+mod eval;
+pub mod event;
+mod framing;
+pub mod functions;
+#[cfg(test)]
+mod goldens;
+mod mapping;
+pub mod normalizer;
+pub mod plan;
+mod render;
+mod rows;
+pub mod scan;
+pub mod schema;
+mod source;
+pub mod unit;
+pub mod value;
+
+pub use batch::{Event, EventBatch, Normalized, Reject, UnitFacts};
+pub use catalog::{Catalog, Recognised};
+pub use mapping::compile;
+pub use normalizer::{Normalizer, Pass, ReplayUnit};
+pub use plan::Plan;
+pub use unit::{Carry, Delivered, EventId, Gap, RawUnit, UnitId, UnitKey};

@@ -1,0 +1,145 @@
+//! The expressions of `map` and `when`: `path [| function]… [?? path [| function]…]…`.
+
+use crate::scan::PathTable;
+
+/// One alternative: where the value is, and the functions it goes through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Alternative {
+    pub operand: Operand,
+    /// Function names with their byte offset in the expression.
+    pub functions: Vec<(usize, String)>,
+}
+
+/// Where an alternative's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Operand {
+    /// A path in the event, in canonical form.
+    Path(String),
+    /// A constant in single quotes.
+    Literal(String),
+}
+
+/// A fault of an expression: byte offset, offending text, message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ExprFault {
+    pub offset: usize,
+    pub text: String,
+    pub message: String,
+}
+
+/// Reads a whole expression.
+pub(super) fn parse(text: &str) -> Result<Vec<Alternative>, ExprFault> {
+    split(text, "??").into_iter().map(|(offset, part)| alternative(offset, part)).collect()
+}
+
+fn alternative(offset: usize, text: &str) -> Result<Alternative, ExprFault> {
+    let mut parts = split(text, "|").into_iter();
+    let (at, first) = parts.next().unwrap_or((0, ""));
+    let (lead, first) = trimmed(first);
+    let at = offset + at + lead;
+    let operand = match first.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+        Some(literal) => Operand::Literal(literal.to_owned()),
+        None => Operand::Path(canonical_path(first).ok_or_else(|| ExprFault {
+            offset: at,
+            text: first.to_owned(),
+            message: format!("`{first}` is not a path"),
+        })?),
+    };
+    let functions = parts
+        .map(|(inner, name)| {
+            let (lead, name) = trimmed(name);
+            (offset + inner + lead, name.to_owned())
+        })
+        .collect();
+    Ok(Alternative { operand, functions })
+}
+
+fn trimmed(text: &str) -> (usize, &str) {
+    let start = text.trim_start();
+    (text.len() - start.len(), start.trim_end())
+}
+
+/// Splits at `separator` outside quotes; gives byte offsets.
+fn split<'t>(text: &'t str, separator: &str) -> Vec<(usize, &'t str)> {
+    let (mut parts, mut start, mut at, mut quote) = (Vec::new(), 0, 0, None);
+    let bytes = text.as_bytes();
+    while at < bytes.len() {
+        match (quote, bytes[at]) {
+            (None, q @ (b'"' | b'\'')) => quote = Some(q),
+            (Some(q), b) if q == b => quote = None,
+            (None, _) if bytes[at..].starts_with(separator.as_bytes()) => {
+                parts.push((start, &text[start..at]));
+                at += separator.len();
+                start = at;
+                continue;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    parts.push((start, &text[start..]));
+    parts
+}
+
+/// The canonical form of a path, as [`PathTable::text`] writes it; `None` if it is not one.
+pub(super) fn canonical_path(text: &str) -> Option<String> {
+    let mut paths = PathTable::default();
+    let mut path = crate::scan::PathId::ROOT;
+    let mut rest = text;
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix("[]") {
+            path = paths.child(path, None);
+            rest = after;
+        } else {
+            if path != crate::scan::PathId::ROOT {
+                rest = rest.strip_prefix('.')?;
+            }
+            let (key, after) = match rest.strip_prefix('"') {
+                Some(quoted) => quoted.split_once('"')?,
+                None => rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len())),
+            };
+            if !rest.starts_with('"') && (key.is_empty() || key.contains([' ', '|', '?', ']', '"', '\''])) {
+                return None;
+            }
+            path = paths.child(path, Some(key));
+            rest = after;
+        }
+    }
+    (path != crate::scan::PathId::ROOT).then(|| paths.text(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_have_one_canonical_form() {
+        for (text, expected) in [
+            ("a.b[].c", Some("a.b[].c")),
+            ("\"a\".b", Some("a.b")),
+            ("labels.\"compute.googleapis.com/name\"", Some("labels.\"compute.googleapis.com/name\"")),
+            ("a[]", Some("a[]")),
+            ("@timestamp", Some("@timestamp")),
+            ("a..b", None),
+            ("a b", None),
+            ("", None),
+        ] {
+            assert_eq!(canonical_path(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn alternatives_functions_and_literals() {
+        let parsed = parse("a.b | ip ?? c | lower | ip ?? 'none'").ok();
+        let path = |p: &str| Operand::Path(p.into());
+        assert_eq!(
+            parsed,
+            Some(vec![
+                Alternative { operand: path("a.b"), functions: vec![(6, "ip".into())] },
+                Alternative { operand: path("c"), functions: vec![(16, "lower".into()), (24, "ip".into())] },
+                Alternative { operand: Operand::Literal("none".into()), functions: vec![] },
+            ])
+        );
+        assert_eq!(parse("a ?? b c").err().map(|f| f.offset), Some(5));
+    }
+}

@@ -1,0 +1,277 @@
+//! The shape of `source.yml`: its keys, read with positions; names are resolved by `compile`.
+
+use linchpin_config::{Diagnostics, Located, SourceText, Span};
+
+use super::node::{Faults, Node, Value, list, table, text, texts};
+
+/// A mapping as written.
+pub(super) struct SourceFile {
+    pub name: Located<String>,
+    pub title: String,
+    pub ocsf: Located<String>,
+    pub product: Vec<(Located<String>, Node)>,
+    pub archive_level: i32,
+    pub recognise: Recognise,
+    pub framing: Framing,
+    pub tables: Vec<(Located<String>, Node)>,
+    pub common: Block,
+    pub classes: Vec<Class>,
+}
+
+/// How an object of this source is told from others.
+#[derive(Default)]
+pub(super) struct Recognise {
+    pub path: Vec<Located<String>>,
+    pub has: Vec<Located<String>>,
+    pub any: Vec<Located<String>>,
+    pub values: Vec<(Located<String>, Vec<Located<String>>)>,
+}
+
+/// How events are found in a unit.
+pub(super) enum Framing {
+    Json { arrays: Vec<String> },
+    Lines { header: bool, known: Vec<String>, default: Vec<String>, null: String },
+}
+
+/// `set`, `map` and `also`.
+#[derive(Default)]
+pub(super) struct Block {
+    pub set: Vec<(Located<String>, Node)>,
+    pub map: Vec<(Located<String>, Node)>,
+    pub also: Vec<Also>,
+}
+
+/// Rules that apply when more is true.
+pub(super) struct Also {
+    pub when: Vec<Condition>,
+    pub block: Block,
+}
+
+/// One class of the mapping.
+pub(super) struct Class {
+    pub class: Located<String>,
+    pub when: Vec<Condition>,
+    pub profiles: Vec<Located<String>>,
+    pub each: Option<Each>,
+    pub mark: Option<String>,
+    pub block: Block,
+}
+
+/// One row for every element of a list.
+pub(super) struct Each {
+    pub of: Located<String>,
+    pub split: Option<String>,
+    pub fields: Vec<Located<String>>,
+}
+
+/// An expression and the values it may have; `null` stands for absence, `*` for any presence.
+pub(super) struct Condition {
+    pub expr: Located<String>,
+    pub values: Vec<Located<Option<String>>>,
+}
+
+const KEYS: &[&str] =
+    &["source", "title", "ocsf", "product", "archive", "recognise", "framing", "lookups", "common", "classes"];
+
+/// Reads the keys of a mapping file.
+pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
+    let root: Node = linchpin_config::parse(source.file(), source.text())?;
+    let mut faults = Faults::new(source);
+    let none = || Located { value: String::new(), span: Span { line: 1, column: 1 } };
+    let mut file = SourceFile {
+        name: none(),
+        title: String::new(),
+        ocsf: Located { value: "1.8.0".into(), span: root.span },
+        product: Vec::new(),
+        archive_level: 3,
+        recognise: Recognise::default(),
+        framing: Framing::Json { arrays: Vec::new() },
+        tables: Vec::new(),
+        common: Block::default(),
+        classes: Vec::new(),
+    };
+    for (key, node) in table(&root, "a mapping", &mut faults) {
+        match key.value.as_str() {
+            "source" => file.name = text(node, "`source`", &mut faults),
+            "title" => file.title = text(node, "`title`", &mut faults).value,
+            "ocsf" => file.ocsf = text(node, "`ocsf`", &mut faults),
+            "product" => file.product = table(node, "`product`", &mut faults).to_vec(),
+            "archive" => file.archive_level = archive(node, &mut faults),
+            "recognise" => file.recognise = recognise(node, &mut faults),
+            "framing" => file.framing = framing(node, &mut faults),
+            "lookups" => file.tables = table(node, "`lookups`", &mut faults).to_vec(),
+            "common" => file.common = common(node, &mut faults),
+            "classes" => file.classes = list(node).iter().map(|n| class(n, &mut faults)).collect(),
+            _ => faults.unknown_key(key, KEYS),
+        }
+    }
+    let start = Span { line: 1, column: 1 };
+    if file.name.value.is_empty() {
+        faults.add(start, "", "missing key `source`", Some("name it `vendor.product`".into()));
+    }
+    if file.classes.is_empty() {
+        faults.add(start, "", "missing key `classes`", Some("the last class has no `when`: it is the default".into()));
+    }
+    if faults.is_empty() { Ok(file) } else { Err(Diagnostics(faults.into_found())) }
+}
+
+fn archive(node: &Node, faults: &mut Faults<'_>) -> i32 {
+    let mut level = 3;
+    for (key, node) in table(node, "`archive`", faults) {
+        match (key.value.as_str(), &node.value) {
+            ("level", Value::Int(n)) if (1..=19).contains(n) => level = *n as i32,
+            ("level", other) => {
+                faults.add(node.span, &other.shown(), "`level` must be a zstd level from 1 to 19", None);
+            }
+            _ => faults.unknown_key(key, &["level"]),
+        }
+    }
+    level
+}
+
+fn recognise(node: &Node, faults: &mut Faults<'_>) -> Recognise {
+    let mut out = Recognise::default();
+    for (key, node) in table(node, "`recognise`", faults) {
+        match key.value.as_str() {
+            "path" => out.path = texts(node, "`path`", faults),
+            "has" => out.has = texts(node, "`has`", faults),
+            "any" => out.any = texts(node, "`any`", faults),
+            "values" => {
+                for (path, values) in table(node, "`values`", faults) {
+                    out.values.push((path.clone(), texts(values, "a value", faults)));
+                }
+            }
+            _ => faults.unknown_key(key, &["path", "has", "any", "values"]),
+        }
+    }
+    out
+}
+
+fn names(node: &Node, what: &str, faults: &mut Faults<'_>) -> Vec<String> {
+    texts(node, what, faults).into_iter().map(|t| t.value).collect()
+}
+
+fn framing(node: &Node, faults: &mut Faults<'_>) -> Framing {
+    let mut framing = Framing::Json { arrays: Vec::new() };
+    for (key, node) in table(node, "`framing`", faults) {
+        match key.value.as_str() {
+            "json_array" => framing = Framing::Json { arrays: names(node, "`json_array`", faults) },
+            "json" => framing = Framing::Json { arrays: Vec::new() },
+            "lines" => framing = lines(node, faults),
+            _ => faults.unknown_key(key, &["json_array", "json", "lines"]),
+        }
+    }
+    framing
+}
+
+fn lines(node: &Node, faults: &mut Faults<'_>) -> Framing {
+    let (mut header, mut known, mut default, mut null) = (false, Vec::new(), Vec::new(), String::new());
+    for (key, node) in table(node, "`lines`", faults) {
+        match (key.value.as_str(), &node.value) {
+            ("fields", Value::Text(word)) if word == "header" => header = true,
+            ("fields" | "default", _) => default = names(node, "`fields`", faults),
+            ("known", _) => known = names(node, "`known`", faults),
+            ("null", _) => null = text(node, "`null`", faults).value,
+            _ => faults.unknown_key(key, &["fields", "known", "default", "null"]),
+        }
+    }
+    Framing::Lines { header, known, default, null }
+}
+
+fn common(node: &Node, faults: &mut Faults<'_>) -> Block {
+    let mut block = Block::default();
+    for (key, node) in table(node, "`common`", faults) {
+        if !block_key(&mut block, key, node, faults) {
+            faults.unknown_key(key, &["set", "map", "also"]);
+        }
+    }
+    block
+}
+
+fn block_key(block: &mut Block, key: &Located<String>, node: &Node, faults: &mut Faults<'_>) -> bool {
+    match key.value.as_str() {
+        "set" => block.set = table(node, "`set`", faults).to_vec(),
+        "map" => block.map = table(node, "`map`", faults).to_vec(),
+        "also" => block.also = list(node).iter().map(|n| also(n, faults)).collect(),
+        _ => return false,
+    }
+    true
+}
+
+fn also(node: &Node, faults: &mut Faults<'_>) -> Also {
+    let mut out = Also { when: Vec::new(), block: Block::default() };
+    for (key, node) in table(node, "an entry of `also`", faults) {
+        match key.value.as_str() {
+            "when" => out.when = conditions(node, faults),
+            "set" | "map" => {
+                block_key(&mut out.block, key, node, faults);
+            }
+            _ => faults.unknown_key(key, &["when", "set", "map"]),
+        }
+    }
+    if out.when.is_empty() {
+        faults.add(node.span, "", "an entry of `also` needs `when`", None);
+    }
+    out
+}
+
+fn class(node: &Node, faults: &mut Faults<'_>) -> Class {
+    let mut out = Class {
+        class: Located { value: String::new(), span: node.span },
+        when: Vec::new(),
+        profiles: Vec::new(),
+        each: None,
+        mark: None,
+        block: Block::default(),
+    };
+    for (key, node) in table(node, "a class", faults) {
+        match key.value.as_str() {
+            "class" => out.class = text(node, "`class`", faults),
+            "when" => out.when = conditions(node, faults),
+            "profiles" => out.profiles = texts(node, "`profiles`", faults),
+            "each" => out.each = Some(each(node, faults)),
+            "mark" => out.mark = Some(text(node, "`mark`", faults).value),
+            _ if block_key(&mut out.block, key, node, faults) => {}
+            _ => faults.unknown_key(key, &["class", "when", "profiles", "each", "mark", "set", "map", "also"]),
+        }
+    }
+    if out.class.value.is_empty() {
+        faults.add(node.span, "", "a class needs `class`", Some("for example `class: api_activity`".into()));
+    }
+    out
+}
+
+fn each(node: &Node, faults: &mut Faults<'_>) -> Each {
+    let mut out = Each { of: Located { value: String::new(), span: node.span }, split: None, fields: Vec::new() };
+    if let Value::Text(_) = node.value {
+        out.of = text(node, "`each`", faults);
+        return out;
+    }
+    for (key, node) in table(node, "`each`", faults) {
+        match key.value.as_str() {
+            "of" => out.of = text(node, "`of`", faults),
+            "split" => out.split = Some(text(node, "`split`", faults).value),
+            "fields" => out.fields = texts(node, "`fields`", faults),
+            _ => faults.unknown_key(key, &["of", "split", "fields"]),
+        }
+    }
+    out
+}
+
+fn conditions(node: &Node, faults: &mut Faults<'_>) -> Vec<Condition> {
+    let mut out = Vec::new();
+    for (expr, values) in table(node, "`when`", faults) {
+        let values = list(values)
+            .iter()
+            .map(|value| {
+                let text = match &value.value {
+                    Value::Null => None,
+                    scalar => Some(scalar.shown()),
+                };
+                Located { value: text, span: value.span }
+            })
+            .collect();
+        out.push(Condition { expr: expr.clone(), values });
+    }
+    out
+}

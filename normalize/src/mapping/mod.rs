@@ -1,0 +1,26 @@
+//! Mappings: a `source.yml` is read with positions, checked against the OCSF schema and compiled
+//! to a [`Plan`](crate::plan::Plan).
+//!
+//! The language has few words: `when` (sets of equal values), `set` (constants), `map`
+//! (`target: path [?? path] [| function]`), lookups, `also`, and `each` (a row for every element of
+//! a list). Everything else is a named function of [`crate::functions`]. Every fault is reported
+//! with `file:line:col`, the offending text and a hint; a file with faults gives no plan.
+
+mod check;
+mod compile;
+mod expr;
+mod file;
+mod node;
+#[cfg(test)]
+mod tests;
+
+use linchpin_config::{Diagnostics, SourceText};
+
+use crate::plan::Plan;
+
+/// Reads, checks and compiles a mapping. `file` is the name that diagnostics show.
+pub fn compile(file: &str, text: &str) -> Result<Plan, Diagnostics> {
+    let source = SourceText::new(file, text);
+    let parsed = file::parse(&source)?;
+    compile::compile(&source, &parsed)
+}

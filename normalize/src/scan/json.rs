@@ -1,0 +1,212 @@
+//! The general reader: any JSON value, with its paths, and a trace of its literals.
+
+use std::borrow::Cow;
+
+use rustc_hash::FxHashSet;
+
+use super::{DEPTH_MAX, Kind, Leaf, PathId, PathTable, ScanError, Scanned, string_end, unescape, value::scalar};
+
+/// How the array elements change on the way to a leaf: leave `pop` of them, then enter `push`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub pop: u16,
+    pub push: u16,
+}
+
+/// For each leaf of an event, what a template needs to find it again.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    pub turns: Vec<Turn>,
+    seen: FxHashSet<(PathId, u32)>,
+}
+
+struct Container {
+    path: PathId,
+    /// The path of the elements, for an array.
+    item: Option<PathId>,
+    /// The container has a member or element already.
+    filled: bool,
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    stack: Vec<Container>,
+    /// Open array elements, the innermost last.
+    elements: Vec<u32>,
+    turn: Turn,
+}
+
+/// Reads the value at the start of `bytes`.
+pub(super) fn read(
+    bytes: &[u8],
+    paths: &mut PathTable,
+    out: &mut Scanned,
+    trace: &mut Trace,
+) -> Result<(), ScanError> {
+    trace.turns.clear();
+    trace.seen.clear();
+    let mut reader =
+        Reader { bytes, at: 0, stack: Vec::new(), elements: vec![0], turn: Turn::default() };
+    let mut path = PathId::ROOT;
+    loop {
+        reader.value(path, paths, out, trace)?;
+        match reader.next(paths, out)? {
+            Some(next) => path = next,
+            None => break,
+        }
+    }
+    out.len = reader.at as u32;
+    Ok(())
+}
+
+impl Reader<'_> {
+    fn fail(&self, what: &'static str) -> ScanError {
+        let truncated = self.at >= self.bytes.len();
+        ScanError { at: self.at.min(self.bytes.len()) as u32, what, truncated }
+    }
+
+    fn space(&mut self) {
+        while matches!(self.bytes.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn open(&mut self, path: PathId, item: Option<PathId>) -> Result<(), ScanError> {
+        if self.stack.len() >= DEPTH_MAX {
+            return Err(ScanError { truncated: false, ..self.fail("nested deeper than 128") });
+        }
+        self.at += 1;
+        self.stack.push(Container { path, item, filled: false });
+        Ok(())
+    }
+
+    /// Reads one value; a container is only opened, its members come through `next`.
+    fn value(
+        &mut self,
+        path: PathId,
+        paths: &mut PathTable,
+        out: &mut Scanned,
+        trace: &mut Trace,
+    ) -> Result<(), ScanError> {
+        self.space();
+        let start = self.at;
+        let (start, end, after, kind) = match self.peek() {
+            Some(open @ (b'{' | b'[')) => {
+                self.at += 1;
+                self.space();
+                let close = if open == b'{' { b'}' } else { b']' };
+                if self.peek() != Some(close) {
+                    self.at = start;
+                    let item = (open == b'[').then(|| paths.child(path, None));
+                    return self.open(path, item);
+                }
+                let kind = if open == b'{' { Kind::EmptyObject } else { Kind::EmptyArray };
+                (start, self.at + 1, self.at + 1, kind)
+            }
+            Some(b'"') => {
+                let Some((end, escaped)) = string_end(self.bytes, start + 1) else {
+                    self.at = self.bytes.len();
+                    return Err(self.fail("string without an end"));
+                };
+                (start + 1, end, end + 1, if escaped { Kind::Escaped } else { Kind::Text })
+            }
+            Some(_) => match scalar(self.bytes, start) {
+                Some((end, kind)) => (start, end, end, kind),
+                None => return Err(self.fail("expected a value")),
+            },
+            None => return Err(self.fail("expected a value")),
+        };
+        self.at = after;
+        let element = self.elements.last().copied().unwrap_or(0);
+        out.duplicate_keys |= !trace.seen.insert((path, element)) && path != PathId::OVERFLOW;
+        out.leaves.push(Leaf { path, start: start as u32, end: end as u32, kind, element });
+        trace.turns.push(std::mem::take(&mut self.turn));
+        Ok(())
+    }
+
+    fn enter_element(&mut self, out: &mut Scanned) {
+        let parent = self.elements.last().copied().unwrap_or(0);
+        self.elements.push(out.elements.len() as u32);
+        out.elements.push(parent);
+        self.turn.push += 1;
+    }
+
+    fn leave_element(&mut self) {
+        self.elements.pop();
+        if self.turn.push > 0 {
+            self.turn.push -= 1;
+        } else {
+            self.turn.pop += 1;
+        }
+    }
+
+    /// After a value or an opening bracket: goes to the next value and says its path, or closes
+    /// containers until the event ends.
+    fn next(&mut self, paths: &mut PathTable, out: &mut Scanned) -> Result<Option<PathId>, ScanError> {
+        loop {
+            let Some(top) = self.stack.last() else { return Ok(None) };
+            let (path, item, filled) = (top.path, top.item, top.filled);
+            self.space();
+            let close = if item.is_some() { b']' } else { b'}' };
+            match self.peek() {
+                Some(c) if c == close && filled => {
+                    self.at += 1;
+                    if item.is_some() {
+                        self.leave_element();
+                    }
+                    self.stack.pop();
+                    if self.stack.is_empty() {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+                Some(b',') if filled => {
+                    self.at += 1;
+                    if item.is_some() {
+                        self.leave_element();
+                    }
+                }
+                Some(_) if !filled => {}
+                _ => return Err(self.fail("expected `,` or a closing bracket")),
+            }
+            if let Some(top) = self.stack.last_mut() {
+                top.filled = true;
+            }
+            return match item {
+                Some(item) => {
+                    self.enter_element(out);
+                    Ok(Some(item))
+                }
+                None => self.key(path, paths).map(Some),
+            };
+        }
+    }
+
+    fn key(&mut self, parent: PathId, paths: &mut PathTable) -> Result<PathId, ScanError> {
+        self.space();
+        if self.peek() != Some(b'"') {
+            return Err(self.fail("expected a key"));
+        }
+        let start = self.at + 1;
+        let Some((end, escaped)) = string_end(self.bytes, start) else {
+            self.at = self.bytes.len();
+            return Err(self.fail("key without an end"));
+        };
+        self.at = end + 1;
+        self.space();
+        if self.peek() != Some(b':') {
+            return Err(self.fail("expected `:`"));
+        }
+        self.at += 1;
+        let mut key = String::from_utf8_lossy(&self.bytes[start..end]);
+        if escaped {
+            key = Cow::Owned(unescape(&key));
+        }
+        Ok(paths.child(parent, Some(&key)))
+    }
+}

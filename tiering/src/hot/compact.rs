@@ -1,0 +1,175 @@
+//! Merging the small files of a partition into large ones, without changing a row.
+
+use arrow::array::RecordBatch;
+use datafusion::{
+    common::DataFusionError,
+    datasource::{physical_plan::FileGroup, source::DataSourceExec},
+    physical_expr::{LexOrdering, PhysicalSortExpr, expressions::col},
+    physical_plan::{ExecutionPlan, execute_stream, sorts::sort_preserving_merge::SortPreservingMergeExec},
+};
+use deltalake::{
+    DeltaTable,
+    kernel::{Action, LogicalFileView},
+    protocol::DeltaOperation,
+};
+use futures::StreamExt;
+use jiff::civil::Date;
+use parquet::{
+    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
+    errors::ParquetError,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    HotError, HotFile, HotTable,
+    columns::{file_schema, writer_properties},
+    stats::delta_stats,
+    table::{log_files, put_file},
+};
+use crate::{
+    delta,
+    search::{SearchLimits, Session, events_schema, open_files, partition_of, partitioned_file},
+};
+
+/// A partition is merged when it has at least this many small files.
+pub const COMPACT_FILES_MIN: usize = 8;
+/// Size that merged files aim at, in bytes; a file is small below half of it.
+pub const COMPACT_BYTES_TARGET: u64 = 128 << 20;
+/// Most files that are merged into one: each is an open reader.
+const COMPACT_FILES_MAX: usize = 32;
+
+/// What [`HotTable::compact`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Files that were merged away.
+    pub removed: usize,
+    /// Files that took their place.
+    pub added: usize,
+    /// Bytes of the new files.
+    pub bytes: u64,
+}
+
+impl HotTable {
+    /// Merges the small files of every partition that has many. Each merge is a commit of its own that
+    /// changes no data; one that loses against an expiry is left to the next run.
+    pub async fn compact(&self) -> Result<Compacted, HotError> {
+        let mut done = Compacted::default();
+        for ((class, day), files) in candidates(&self.fresh().await?)? {
+            let merged = merge(self.fresh().await?, &class, day, &files).await?;
+            let removes: Vec<Action> = files.iter().map(|f| Action::Remove(f.remove_action(false))).collect();
+            if self.replace(removes, &merged).await? {
+                done.removed += files.len();
+                done.added += 1;
+                done.bytes += merged.bytes.len() as u64;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Commits the exchange, unless one of the files has left the table meanwhile.
+    async fn replace(&self, removes: Vec<Action>, merged: &HotFile) -> Result<bool, HotError> {
+        let mut added = None;
+        self.retrying(async |table| {
+            let present: Vec<String> = log_files(table)?.iter().map(|f| f.path().into_owned()).collect();
+            let gone = |a: &Action| matches!(a, Action::Remove(r) if !present.contains(&r.path));
+            if removes.iter().any(gone) {
+                return Ok(false);
+            }
+            if added.is_none() {
+                let Action::Add(mut add) = put_file(&table.log_store(), merged).await? else {
+                    return Ok(false);
+                };
+                add.data_change = false;
+                added = Some(Action::Add(add));
+            }
+            let actions = removes.iter().cloned().chain(added.clone()).collect();
+            let operation =
+                DeltaOperation::Optimize { predicate: None, target_size: COMPACT_BYTES_TARGET as i64 };
+            // No rebase: whether the files are still there is asked of this snapshot.
+            delta::commit(table, actions, operation, Vec::new(), 0).await?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+type Partition = (String, Date);
+
+/// Per partition the small files to merge, smallest first, as many as make one large file.
+fn candidates(table: &DeltaTable) -> Result<Vec<(Partition, Vec<LogicalFileView>)>, HotError> {
+    let mut partitions: BTreeMap<Partition, Vec<LogicalFileView>> = BTreeMap::new();
+    let size = |file: &LogicalFileView| u64::try_from(file.size()).unwrap_or(0);
+    for file in log_files(table)?.into_iter().filter(|f| size(f) < COMPACT_BYTES_TARGET / 2) {
+        if let Some(partition) = partition_of(&file) {
+            partitions.entry(partition).or_default().push(file);
+        }
+    }
+    let chosen = partitions.into_iter().map(|(partition, mut files)| {
+        files.sort_unstable_by_key(size);
+        let mut bytes = 0;
+        files.truncate(COMPACT_FILES_MAX);
+        files.retain(|file| {
+            bytes += size(file);
+            bytes <= COMPACT_BYTES_TARGET
+        });
+        (partition, files)
+    });
+    Ok(chosen.filter(|(_, files)| files.len() >= COMPACT_FILES_MIN).collect())
+}
+
+/// Reads files that are each sorted, side by side, and writes one that is.
+async fn merge(
+    table: DeltaTable,
+    class: &str,
+    day: Date,
+    files: &[LogicalFileView],
+) -> Result<HotFile, HotError> {
+    let session = Session::open(table, &SearchLimits { threads: 1, ..SearchLimits::default() })?;
+    let rows: usize = files.iter().filter_map(LogicalFileView::num_records).sum();
+    let plan = merge_plan(&session, files)?;
+    let mut stream = execute_stream(plan, session.context().task_ctx())?;
+    let options =
+        ArrowWriterOptions::new().with_properties(writer_properties(rows)?).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), file_schema(), options)?;
+    let mut written = 0;
+    while let Some(batch) = stream.next().await {
+        let batch = RecordBatch::try_new(file_schema(), batch?.columns().to_vec())?;
+        written += batch.num_rows();
+        // encoding takes a while: not on the threads that serve requests
+        writer = blocking(move || writer.write(&batch).map(|()| writer)).await?;
+    }
+    if written != rows {
+        return Err(HotError::Rows(format!("{rows} rows were merged into {written}")));
+    }
+    let (footer, bytes) =
+        blocking(move || writer.finish().map(|footer| (footer, std::mem::take(writer.inner_mut())))).await?;
+    let stats = delta_stats(&footer);
+    Ok(HotFile { class: class.to_owned(), day, stats, bytes: bytes.into(), rows: rows as u64 })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
+) -> Result<T, HotError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|e| ParquetError::External(Box::new(e)))??)
+}
+
+/// One sorted stream of the data columns of sorted files.
+fn merge_plan(
+    session: &Session,
+    files: &[LogicalFileView],
+) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let state = session.context().state();
+    let groups = files.iter().map(|file| Ok(FileGroup::new(vec![partitioned_file(file)?])));
+    let schema = events_schema();
+    let ascending = |name| Ok(PhysicalSortExpr::new_default(col(name, &schema)?));
+    let order = LexOrdering::new(
+        ["class_uid", "time"].map(ascending).into_iter().collect::<Result<Vec<_>, DataFusionError>>()?,
+    );
+    let order = order.ok_or_else(|| DataFusionError::Internal("no sort order".to_owned()))?;
+    let scan = open_files(&state, groups.collect::<Result<_, DataFusionError>>()?)?
+        .with_output_ordering(vec![order.clone()])
+        .with_projection_indices(Some((0..file_schema().fields().len()).collect()))?
+        .build();
+    Ok(Arc::new(SortPreservingMergeExec::new(order, DataSourceExec::from_data_source(scan))))
+}

@@ -1,0 +1,252 @@
+//! The table itself: opening, committing epochs, expiring days.
+
+use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
+
+use arrow::datatypes::{Field, Schema};
+use deltalake::{
+    DeltaTable,
+    kernel::{Action, LogicalFileView, StructType, Transaction, engine::arrow_conversion::TryIntoKernel},
+    protocol::{DeltaOperation, SaveMode},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
+use tokio::sync::Mutex;
+
+use super::{
+    HotError, HotFile,
+    columns::{EVENT_DAY, PARTITION_COLUMNS, RETENTION, STATISTICS_COLUMNS, table_schema},
+    encode::day_number,
+};
+use crate::{
+    delta::{self, DeltaError, Place, TableSpec},
+    policy::RetentionClass,
+    search::partition_of,
+};
+
+/// How often a commit that lost against others is tried.
+pub const COMMIT_ATTEMPTS_MAX: u32 = 20;
+/// How many other commits one attempt may step over by itself; the log is checked for each of them.
+const REBASES_MAX: usize = 5;
+/// Files that are put at the same time.
+const PUTS_MAX: usize = 8;
+/// First pause after a lost attempt; grows linearly.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Folder of the table in the lake.
+const FOLDER: &str = "hot";
+const DAY_MS: i64 = 86_400_000;
+
+/// The hot table of a lake. Handles of several processes may write at once.
+#[derive(Debug)]
+pub struct HotTable {
+    table: Mutex<DeltaTable>,
+}
+
+/// The outcome of [`HotTable::commit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HotCommit {
+    /// Version of the table that holds the epoch (or a later one).
+    pub version: u64,
+    /// Whether this call added it; otherwise the position had been passed before.
+    pub added: bool,
+}
+
+/// Size of a partition or of the whole table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HotStats {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Files.
+    pub files: u64,
+}
+
+impl AddAssign for HotStats {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.files += other.files;
+    }
+}
+
+impl HotTable {
+    /// Opens the hot table of the lake at `lake`, and creates it where there is none. Columns that the
+    /// table does not have yet are added.
+    pub async fn open(lake: &Place) -> Result<Self, HotError> {
+        let statistics = STATISTICS_COLUMNS.join(",");
+        let spec = TableSpec {
+            name: FOLDER,
+            schema: table_schema(),
+            partition_by: &PARTITION_COLUMNS,
+            properties: &[("delta.dataSkippingStatsColumns", &statistics)],
+        };
+        let table = delta::open_or_create(&lake.join(FOLDER), &spec).await?;
+        Ok(Self { table: Mutex::new(add_missing_columns(table).await?) })
+    }
+
+    /// Sequence number of the last epoch of `worker` that the table holds.
+    pub async fn position(&self, worker: &str) -> Result<Option<u64>, HotError> {
+        let table = self.fresh().await?;
+        position(&table, &app_id(worker)).await
+    }
+
+    /// Adds the files of epoch `seq` of `worker` and records the position in one commit; an epoch
+    /// without rows only records it. Sequence numbers of a worker rise. Adding an epoch again,
+    /// whoever tries, changes nothing.
+    pub async fn commit(&self, files: Vec<HotFile>, worker: &str, seq: u64) -> Result<HotCommit, HotError> {
+        let app = app_id(worker);
+        let version = i64::try_from(seq).map_err(|_| HotError::Rows(format!("sequence number {seq}")))?;
+        let mut adds = None;
+        self.retrying(async |table| {
+            if position(table, &app).await?.is_some_and(|done| done >= seq) {
+                return Ok(HotCommit { version: table.version().unwrap_or_default(), added: false });
+            }
+            if adds.is_none() {
+                adds = Some(put_files(table, &files).await?);
+            }
+            let operation = DeltaOperation::Write {
+                mode: SaveMode::Append,
+                partition_by: Some(PARTITION_COLUMNS.map(str::to_owned).to_vec()),
+                predicate: None,
+            };
+            let transaction = Transaction::new(app.as_str(), version);
+            let actions = adds.clone().unwrap_or_default();
+            // Stepping over other workers' commits is safe: a commit of the same worker among them
+            // is a conflict.
+            let version = delta::commit(table, actions, operation, vec![transaction], REBASES_MAX).await?;
+            Ok(HotCommit { version, added: true })
+        })
+        .await
+    }
+
+    /// Drops the days whose every moment is longer ago than their class stays hot, and names them.
+    /// Files leave the table, none is rewritten; classes that are not in `classes` stay.
+    pub async fn expire(
+        &self,
+        classes: &[RetentionClass],
+        now_ms: i64,
+    ) -> Result<Vec<(String, Date)>, HotError> {
+        let expired = |(name, day): &(String, Date)| {
+            let class = classes.iter().find(|c| c.name == *name);
+            let end_ms = (i64::from(day_number(*day)) + 1) * DAY_MS;
+            let hot_ms = |c: &RetentionClass| i64::try_from(c.hot.as_millis()).unwrap_or(i64::MAX);
+            class.is_some_and(|c| end_ms.saturating_add(hot_ms(c)) <= now_ms)
+        };
+        self.retrying(async |table| {
+            let mut dropped = BTreeMap::new();
+            for file in log_files(table)? {
+                if let Some(partition) = partition_of(&file).filter(expired) {
+                    let files: &mut Vec<Action> = dropped.entry(partition).or_default();
+                    files.push(Action::Remove(file.remove_action(true)));
+                }
+            }
+            if !dropped.is_empty() {
+                tracing::info!(partitions = dropped.len(), "hot days expired");
+                let removes = dropped.values().flatten().cloned().collect();
+                let operation = DeltaOperation::Delete { predicate: None };
+                delta::commit(table, removes, operation, Vec::new(), 0).await?;
+            }
+            Ok(dropped.into_keys().collect())
+        })
+        .await
+    }
+
+    /// Size of every partition (class, day).
+    pub async fn stats(&self) -> Result<BTreeMap<(String, Date), HotStats>, HotError> {
+        let mut partitions: BTreeMap<(String, Date), HotStats> = BTreeMap::new();
+        for file in log_files(&self.fresh().await?)? {
+            let Some(partition) = partition_of(&file) else { continue };
+            let rows = file.num_records().unwrap_or(0) as u64;
+            *partitions.entry(partition).or_default() +=
+                HotStats { rows, bytes: u64::try_from(file.size()).unwrap_or(0), files: 1 };
+        }
+        Ok(partitions)
+    }
+
+    /// The newest snapshot.
+    pub(crate) async fn fresh(&self) -> Result<DeltaTable, HotError> {
+        let mut table = self.table.lock().await;
+        update(&mut table).await?;
+        Ok(table.clone())
+    }
+
+    /// Runs `attempt` on the newest snapshot, and again on a newer one if another commit won. After an
+    /// unclear outcome, too, the next snapshot tells.
+    pub(super) async fn retrying<T>(
+        &self,
+        mut attempt: impl AsyncFnMut(&mut DeltaTable) -> Result<T, HotError>,
+    ) -> Result<T, HotError> {
+        let mut tries = 0;
+        loop {
+            let mut table = self.table.lock().await;
+            update(&mut table).await?;
+            match attempt(&mut table).await {
+                Err(HotError::Delta(error)) if error.is_conflict() && tries < COMMIT_ATTEMPTS_MAX => {
+                    tries += 1;
+                    drop(table);
+                    tracing::debug!(tries, "hot commit lost against another one");
+                    tokio::time::sleep(PAUSE * tries).await;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+/// The files of a loaded snapshot.
+pub(super) fn log_files(table: &DeltaTable) -> Result<Vec<LogicalFileView>, HotError> {
+    let state = table.snapshot().map_err(|e| table_error(table, e))?;
+    Ok(state.log_data().iter().collect())
+}
+
+async fn update(table: &mut DeltaTable) -> Result<(), HotError> {
+    let updated = table.update_state().await;
+    updated.map_err(|e| table_error(table, e))
+}
+
+fn table_error(table: &DeltaTable, source: deltalake::DeltaTableError) -> HotError {
+    HotError::Delta(DeltaError::Table { table: table.table_url().to_string(), source: Box::new(source) })
+}
+
+/// The application id of a worker's transactions.
+fn app_id(worker: &str) -> String {
+    format!("{FOLDER}-{worker}")
+}
+
+async fn position(table: &DeltaTable, app: &str) -> Result<Option<u64>, HotError> {
+    let state = table.snapshot().map_err(|e| table_error(table, e))?;
+    let version = state.transaction_version(table.log_store().as_ref(), app).await;
+    Ok(version.map_err(|e| table_error(table, e))?.and_then(|v| u64::try_from(v).ok()))
+}
+
+async fn put_files(table: &DeltaTable, files: &[HotFile]) -> Result<Vec<Action>, HotError> {
+    let log = table.log_store();
+    let puts = stream::iter(files).map(|file| put_file(&log, file)).buffer_unordered(PUTS_MAX);
+    puts.try_collect().await
+}
+
+/// Puts a file durably; it is seen once its action is committed.
+pub(super) async fn put_file(
+    log: &deltalake::logstore::LogStoreRef,
+    file: &HotFile,
+) -> Result<Action, HotError> {
+    let partition = [(RETENTION, Some(file.class.clone())), (EVENT_DAY, Some(file.day.to_string()))];
+    let add = delta::put_file(log, &partition, file.bytes.clone(), file.stats.clone()).await?;
+    Ok(Action::Add(add))
+}
+
+/// A table of an older program gets the columns that came since; its old files read as null there.
+async fn add_missing_columns(table: DeltaTable) -> Result<DeltaTable, HotError> {
+    let schema = table.snapshot().map_err(|e| table_error(&table, e))?.schema();
+    let ours = table_schema();
+    let missing = ours.fields().iter().filter(|f| schema.field(f.name()).is_none());
+    let missing: Vec<Field> = missing.map(|f| f.as_ref().clone().with_nullable(true)).collect();
+    let missing = Schema::new(missing);
+    if missing.fields().is_empty() {
+        return Ok(table);
+    }
+    let fail = |e| HotError::Delta(DeltaError::Table { table: FOLDER.to_owned(), source: Box::new(e) });
+    let fields: StructType =
+        (&missing).try_into_kernel().map_err(|e| fail(deltalake::DeltaTableError::from(e)))?;
+    table.add_columns().with_fields(fields.fields().cloned().collect::<Vec<_>>()).await.map_err(fail)
+}
