@@ -1,1 +1,31 @@
-fn main() {}
+//! `linchpin`: a multi-cloud security-log pipeline.
+
+mod cli;
+mod deployment;
+mod exit;
+mod generate;
+mod moment;
+mod output;
+mod pipeline;
+mod progress;
+mod table;
+mod telemetry;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    telemetry::init(cli.verbose);
+    match verbs::run(cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that has seen enough (`| head`) is no failure.
+        Err(error) if verbs::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", exit::Failure::shown(&error));
+            ExitCode::from(exit::Failure::code(&error))
+        }
+    }
+}

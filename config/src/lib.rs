@@ -37,5 +37,5 @@ pub use retention::{ArchiveTiers, Lock, Retention, RetentionClass, Rule, Storage
 pub use root::{Api, Config, ConfigError, schema};
 pub use secret::{Secret, SecretError, SecretRef, TextOrSecret};
 pub use stores::{AzureStore, GcsStore, S3Store, Stores};
-pub use values::{ByteSize, DurationText, HttpUrl, ListenAddress, Name};
+pub use values::{ByteSize, DurationText, HttpUrl, ListenAddress, Name, ValueError};
 pub use yaml::{FILE_BYTES_MAX, parse};

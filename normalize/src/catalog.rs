@@ -45,6 +45,16 @@ impl Catalog {
         Self::new(SOURCES.iter().copied())
     }
 
+    /// This catalogue with another source; one of the same name gives way to it.
+    pub fn with(mut self, plan: Plan) -> Self {
+        let plan = Arc::new(plan);
+        match self.index(&plan.name) {
+            Some(index) => self.plans[index] = plan,
+            None => self.plans.push(plan),
+        }
+        self
+    }
+
     /// Every source.
     pub fn plans(&self) -> &[Arc<Plan>] {
         &self.plans
@@ -76,9 +86,9 @@ impl Catalog {
             if *header && is_header(words, known) {
                 return Some((source, words.len() + 1));
             }
-            let named = |name: &str| default.iter().position(|f| f == name).and_then(|at| words.get(at)).copied();
-            let fits = !default.is_empty()
-                && words.len() == default.len()
+            let layout = default.iter().find(|layout| layout.len() == words.len());
+            let named = |name: &str| words.get(layout?.iter().position(|f| f == name)?).copied();
+            let fits = layout.is_some()
                 && plan.recognise.values.iter().all(|(path, values)| {
                     named(path).is_some_and(|word| values.iter().any(|v| v.eq_ignore_ascii_case(word)))
                 });
@@ -106,7 +116,7 @@ impl Catalog {
             let all = from.has.iter().all(|path| has(path))
                 && (from.any.is_empty() || from.any.iter().any(|path| has(path)))
                 && from.values.iter().all(|(path, values)| {
-                    value(path).is_some_and(|v| values.iter().any(|known| known.eq_ignore_ascii_case(v)))
+                    value(path).is_some_and(|v| values.iter().any(|known| fits(known, v)))
                 });
             let content = from.has.len() + usize::from(!from.any.is_empty()) + 2 * from.values.len();
             (all && content > 0).then(|| Recognised { source, content, path: self.path_parts(source, key) })
@@ -116,15 +126,50 @@ impl Catalog {
 }
 
 /// Whether a leaf's path is `path` or lies below it.
-fn under(leaf: &str, path: &str) -> bool {
+pub(crate) fn under(leaf: &str, path: &str) -> bool {
     leaf.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// Whether a line's words are all names of fields, so that it is a header.
+/// Whether a value is the expected one; a `*` in that stands for any text. ASCII case is ignored.
+pub(crate) fn fits(expected: &str, value: &str) -> bool {
+    let Some((head, tail)) = expected.split_once('*') else { return expected.eq_ignore_ascii_case(value) };
+    let (value, head, tail) = (value.as_bytes(), head.as_bytes(), tail.as_bytes());
+    value.len() >= head.len() + tail.len()
+        && value[..head.len()].eq_ignore_ascii_case(head)
+        && value[value.len() - tail.len()..].eq_ignore_ascii_case(tail)
+}
+
+/// Whether a line's words are names of fields, so that it is a header. A few may be unknown: formats
+/// grow.
 pub(crate) fn is_header(words: &[&str], known: &[String]) -> bool {
-    words.len() > 1 && words.iter().all(|word| known.iter().any(|name| name == word))
+    let names = words.iter().filter(|word| known_name(word, known).is_some()).count();
+    words.len() > 1 && names * 4 >= words.len() * 3
+}
+
+/// The field that a header's word names; `_` may stand for `-`, as in columnar variants of a format.
+pub(crate) fn known_name<'k>(word: &str, known: &'k [String]) -> Option<&'k str> {
+    known.iter().map(String::as_str).find(|name| *name == word || *name == word.replace('_', "-"))
 }
 
 fn contains_ignore_case(text: &str, part: &str) -> bool {
     !part.is_empty() && text.as_bytes().windows(part.len()).any(|w| w.eq_ignore_ascii_case(part.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (expected, value, holds) in [
+            ("/subscriptions/*", "/SUBSCRIPTIONS/0a", true),
+            ("/subscriptions/*", "/tenants/0a", false),
+            ("projects/*/logs/a", "projects/p/logs/a", true),
+            ("ab*bc", "abc", false),
+            ("é*", "è", false),
+            ("Policy", "policy", true),
+        ] {
+            assert_eq!(fits(expected, value), holds, "{expected} {value}");
+        }
+    }
 }

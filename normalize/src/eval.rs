@@ -132,9 +132,24 @@ impl<'e> View<'e> {
         None
     }
 
+    /// The places of `key` and `value` in the first list element whose `key` is `equals`.
+    pub(crate) fn pick(&self, key: u16, equals: &str, value: u16) -> Option<(Place, Place)> {
+        let row = self.row.filter(|r| r.scoped[usize::from(key)]);
+        let mut named = self.slots.all(key).iter().filter(|(element, place)| {
+            row.is_none_or(|r| self.ancestor(r.element, *element))
+                && place.value(self.text).is_some_and(|v| v.text() == equals)
+        });
+        named.find_map(|(element, at)| {
+            let all = self.slots.all(value);
+            let (below, place) = all.get(all.partition_point(|(e, _)| e < element))?;
+            self.ancestor(*element, *below).then_some((*at, *place))
+        })
+    }
+
     pub(crate) fn operand(&self, operand: &'e Operand) -> Option<Val<'e>> {
         match operand {
             Operand::Slot(slot) => self.slot(*slot)?.value(self.text),
+            Operand::Pick { key, equals, value } => self.pick(*key, equals, *value)?.1.value(self.text),
             Operand::Element => self.row?.place?.value(self.text),
             Operand::Field(n) => {
                 self.row?.fields.get(usize::from(*n)).filter(|t| !t.is_empty()).map(|t| Val::Text(Cow::Borrowed(t)))

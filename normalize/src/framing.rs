@@ -26,9 +26,10 @@ pub(crate) struct Frame {
 pub(crate) struct JsonFrames {
     /// The next event is an element of an array.
     pub in_array: bool,
+    /// The array is, or may be, that of an envelope.
     envelope: bool,
     /// The first object was an event, so that later ones are not looked at for an envelope.
-    plain: bool,
+    pub plain: bool,
     /// Opening bytes of the first good event, up to its first `:`; tells where events begin.
     opening: Vec<u8>,
     broken: u32,
@@ -36,8 +37,8 @@ pub(crate) struct JsonFrames {
 
 impl JsonFrames {
     /// State at the start of a later part of an object.
-    pub(crate) fn inside(in_array: bool) -> Self {
-        Self { in_array, plain: in_array, ..Self::default() }
+    pub(crate) fn inside(in_array: bool, plain: bool) -> Self {
+        Self { in_array, envelope: in_array, plain, ..Self::default() }
     }
 
     /// The next event at or after `at`, scanned into `out`; `None` at the end of the unit.
@@ -56,7 +57,7 @@ impl JsonFrames {
                 b']' => {
                     self.in_array = false;
                     at += 1;
-                    if std::mem::take(&mut self.envelope) {
+                    if std::mem::take(&mut self.envelope) && members_follow(bytes, at) {
                         at = object_end(bytes, at);
                     }
                 }
@@ -77,7 +78,10 @@ impl JsonFrames {
     }
 
     fn event(&mut self, bytes: &[u8], start: usize, scanner: &mut Scanner, out: &mut Scanned) -> Frame {
-        match scanner.json(&bytes[start..], out) {
+        // Only containers go over several lines: a stray quote does not swallow the next ones.
+        let container = matches!(bytes[start], b'{' | b'[');
+        let limit = if container { bytes.len() } else { line_end(bytes, start) };
+        match scanner.json(&bytes[start..limit], out) {
             Ok(()) => {
                 let end = start + out.len as usize;
                 if self.opening.is_empty() {
@@ -88,21 +92,25 @@ impl JsonFrames {
             Err(error) => {
                 self.broken += 1;
                 let end = if self.broken > BROKEN_MAX { bytes.len() } else { self.resume(bytes, start) };
-                let end = start + bytes[start..end].trim_ascii_end().len();
+                let end = start + bytes[start..end].trim_ascii_end().len().max(1);
                 Frame { start, end, broken: Some(error) }
             }
         }
     }
 
-    /// Where the next event begins after a broken one at `start`.
+    /// Where the next event begins after a broken one at `start`: on a new line, or where something
+    /// that opens as the other events do follows an object's end. Outside arrays, what is no
+    /// container ends with its line.
     fn resume(&self, bytes: &[u8], start: usize) -> usize {
-        let line_end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |n| start + n);
-        if !matches!(bytes[start], b'{' | b'[') {
-            return line_end.max(start + 1);
-        }
-        for open in memchr::memchr_iter(b'{', &bytes[start + 1..]).map(|n| start + 1 + n) {
+        let container = matches!(bytes[start], b'{' | b'[');
+        let limit = if container || self.in_array {
+            bytes.len()
+        } else {
+            line_end(bytes, start)
+        };
+        for open in memchr::memchr_iter(b'{', &bytes[start + 1..limit]).map(|n| start + 1 + n) {
             let before = bytes[..open].trim_ascii_end();
-            let looks_alike = self.opening.is_empty() || bytes[open..].starts_with(&self.opening);
+            let looks_alike = bytes[open..].starts_with(&self.opening) && (container || !self.opening.is_empty());
             let new_line = bytes[open - 1] == b'\n' && !self.in_array;
             let after_comma = before.strip_suffix(b",").is_some_and(|b| b.trim_ascii_end().ends_with(b"}"));
             if new_line || looks_alike && (after_comma || before.ends_with(b"}") || bytes[open - 1] == b'\n') {
@@ -111,8 +119,13 @@ impl JsonFrames {
                 return cut.max(start + 1);
             }
         }
-        bytes.len()
+        limit
     }
+}
+
+/// The end of the line that `at` is in.
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |n| at + n)
 }
 
 /// The bytes of an object up to its first `:`.
@@ -124,7 +137,7 @@ fn opening(event: &[u8]) -> &[u8] {
 }
 
 /// Skips what may stand between JSON values: white space, commas, record separators, byte-order marks.
-fn separators(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn separators(bytes: &[u8], mut at: usize) -> usize {
     loop {
         match bytes.get(at) {
             Some(b' ' | b'\t' | b'\r' | b'\n' | b',' | 0x1E) => at += 1,
@@ -172,6 +185,15 @@ fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
             _ => {}
         }
         at += 1;
+    }
+}
+
+/// Whether an envelope goes on after its array: it ends, or has another member.
+fn members_follow(bytes: &[u8], at: usize) -> bool {
+    match bytes[at..].trim_ascii_start() {
+        [b'}', ..] => true,
+        [b',', rest @ ..] => rest.trim_ascii_start().first() == Some(&b'"'),
+        _ => false,
     }
 }
 

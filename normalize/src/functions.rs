@@ -3,6 +3,10 @@
 //! A function is one row of [`FUNCTIONS`] with its doc line and an example that is its test. It
 //! gives a value, nothing (the next alternative is tried), or a fault (the field is quarantined).
 
+#![allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value, reason = "the functions of the table have one type")]
+
+mod azure;
+
 use std::{borrow::Cow, net::IpAddr};
 
 use crate::value::{Fault, Val, rfc3339};
@@ -43,6 +47,12 @@ macro_rules! functions {
 }
 
 functions! {
+    "url_decode" "`%2F` and its like as the characters they stand for" "cloudaudit.googleapis.com%2Factivity" => "cloudaudit.googleapis.com/activity", |v| text(v, |t| Some(url_decode(t)));
+    "gcp_project" "project in the name of a Google Cloud resource or log" "projects/prod/logs/dns" => "prod", |v| text(v, |t| segment(t, "projects/"));
+    "gcp_organization" "organisation in the name of a Google Cloud resource or log" "organizations/123/logs/dns" => "123", |v| text(v, |t| segment(t, "organizations/"));
+    "gcp_region" "region of a Google Cloud zone; a region stays as it is" "europe-west1-b" => "europe-west1", |v| text(v, |t| Some(gcp_region(t)));
+    "gcp_service_account_project" "project of a service account that a user made; nothing for others" "ci@prod.iam.gserviceaccount.com" => "prod", |v| text(v, |t| service_account_project(t));
+    "gcp_principal_type" "kind of a Google Cloud or GKE principal: User, Service, System, Group" "serviceAccount:ci@prod.iam.gserviceaccount.com" => "Service", gcp_principal_type;
     "rfc3339" "moment in RFC 3339; without a zone it is UTC" "1970-01-01T00:00:01Z" => "1000000", moment;
     "unix_seconds" "moment in seconds since 1970, fractions allowed" "1.5" => "1500000", |v| unix(&v, 1_000_000);
     "unix_millis" "moment in milliseconds since 1970" "1500" => "1500000", |v| unix(&v, 1000);
@@ -64,6 +74,20 @@ functions! {
     "arn_region" "region of an ARN; nothing where the ARN has none" "arn:aws:ec2:eu-west-1:111122223333:vpc/v" => "eu-west-1", |v| arn(v, 3);
     "arn_service" "service of an ARN" "arn:aws:iam::111122223333:user/ann" => "iam", |v| arn(v, 2);
     "arn_resource" "resource of an ARN: what follows the account" "arn:aws:iam::111122223333:user/ann" => "user/ann", |v| arn(v, 5);
+    "azure_subscription" "subscription of an Azure resource id, in lower case; nothing if it has none" "/SUBSCRIPTIONS/0A-1B/RESOURCEGROUPS/RG" => "0a-1b", |v| azure::id_part(v, "subscriptions");
+    "azure_group" "resource group of an Azure resource id, in lower case" "/subscriptions/0a/resourceGroups/Shop" => "shop", |v| azure::id_part(v, "resourcegroups");
+    "azure_type" "type of an Azure resource id, in lower case" "/subscriptions/0a/providers/Microsoft.Sql/servers/s1/databases/d" => "microsoft.sql/servers/databases", azure::resource_type;
+    "azure_verb" "verb of an Azure operation name" "Microsoft.Storage/storageAccounts/listKeys/action" => "listKeys", azure::verb;
+    "azure_flow_bytes" "bytes both ways of an Azure flow tuple; nothing if it does not count" "1,a,b,1,2,6,O,E,NX,12,5045,12,5902" => "10947", |v| azure::tuple_sum(&v, [10, 12]);
+    "azure_flow_packets" "packets both ways of an Azure flow tuple; nothing if it does not count" "1,a,b,1,2,6,O,E,NX,12,5045,12,5902" => "24", |v| azure::tuple_sum(&v, [9, 11]);
+    "json_principal_id" "`principalId` in JSON kept as text, at any depth" "{\"Properties\":{\"PrincipalId\":\"p-1\"}}" => "p-1", |v| azure::json_member(&v, "principalId");
+    "json_principal_type" "`principalType` in JSON kept as text, at any depth" "{\"properties\":{\"principalType\":\"Group\"}}" => "Group", |v| azure::json_member(&v, "principalType");
+    "json_role_id" "`roleDefinitionId` in JSON kept as text, at any depth" "{\"roleDefinitionId\":\"r-1\"}" => "r-1", |v| azure::json_member(&v, "roleDefinitionId");
+    "json_code" "`code` in JSON kept as text, at any depth, such as that of an error" "{\"error\":{\"code\":\"Conflict\"}}" => "Conflict", |v| azure::json_member(&v, "code");
+    "json_message" "`message` in JSON kept as text, at any depth" "{\"error\":{\"message\":\"no\"}}" => "no", |v| azure::json_member(&v, "message");
+    "first_word" "what stands before the first space; all of it without one" "Windows 10" => "Windows", |v| text(v, |t| { let end = t.find(' ').unwrap_or(t.len()); Some(part(t, 0, end)) });
+    "mac" "hardware address with colons, in lower case; nothing if it is none" "000D3AF87856" => "00:0d:3a:f8:78:56", mac;
+    "names_mfa" "whether a list of authentication methods names `mfa`" "pwd,mfa" => "true", names_mfa;
     "protocol_name" "name of an IANA protocol number" "6" => "tcp", protocol_name;
     "protocol_num" "IANA number of a protocol's name or of its first letter" "T" => "6", protocol_num;
     "ip_version" "OCSF caption of an address's version" "192.0.2.1" => "Internet Protocol version 4 (IPv4)", ip_version;
@@ -150,6 +174,82 @@ fn not_ip(value: Val<'_>) -> Outcome<'_> {
 
 fn port_of(value: Val<'_>) -> Outcome<'_> {
     Ok(address(&value.text()).and_then(|(_, _, port)| port?.parse().ok()).map(Val::Int))
+}
+
+fn url_decode(text: Cow<'_, str>) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return text;
+    }
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let code = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// What stands after a collection's name in a resource name, up to the next `/`.
+fn segment<'e>(text: Cow<'e, str>, collection: &str) -> Option<Cow<'e, str>> {
+    let at = text.find(collection).filter(|at| *at == 0 || text.as_bytes()[at - 1] == b'/')?;
+    let start = at + collection.len();
+    let end = text[start..].find('/').map_or(text.len(), |n| start + n);
+    Some(part(text, start, end))
+}
+
+fn gcp_region(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text.as_bytes() {
+        [.., d, b'-', b'a'..=b'z'] if d.is_ascii_digit() => {
+            let end = text.len() - 2;
+            part(text, 0, end)
+        }
+        _ => text,
+    }
+}
+
+fn service_account_project(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    let end = text.strip_suffix(".iam.gserviceaccount.com")?.len();
+    let start = text[..end].find('@')? + 1;
+    Some(part(text, start, end))
+}
+
+fn gcp_principal_type(value: Val<'_>) -> Outcome<'_> {
+    let principal = value.text();
+    let caption = match principal.as_ref() {
+        p if p.ends_with("gserviceaccount.com") || p.starts_with("system:serviceaccount:") => "Service",
+        p if p.starts_with("serviceAccount:") => "Service",
+        p if p.starts_with("system:") || p == "system@google.com" => "System",
+        p if p.starts_with("group:") => "Group",
+        p if p.contains('@') => "User",
+        _ => return Ok(None),
+    };
+    Ok(Some(Val::Text(Cow::Borrowed(caption))))
+}
+
+/// Letters and digits only count, so that every usual notation is understood.
+fn mac(value: Val<'_>) -> Outcome<'_> {
+    text(value, |t| {
+        let digits: Vec<char> = t.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
+        if digits.len() != 12 || !digits.iter().all(char::is_ascii_hexdigit) {
+            return None;
+        }
+        let pairs: Vec<String> = digits.chunks(2).map(|pair| pair.iter().collect::<String>().to_lowercase()).collect();
+        Some(Cow::Owned(pairs.join(":")))
+    })
+}
+
+fn names_mfa(value: Val<'_>) -> Outcome<'_> {
+    Ok(Some(Val::Bool(value.text().split(',').any(|method| method.trim().eq_ignore_ascii_case("mfa")))))
 }
 
 /// Verbs that API operations of the three clouds start with, by what they do.
@@ -278,6 +378,8 @@ mod tests {
             ("arn_account", "not an arn"),
             ("after_at", "ann"),
             ("protocol_name", "255"),
+            ("mac", "000D3AF8785"),
+            ("azure_subscription", "/tenants/t/providers/Microsoft.aadiam"),
         ] {
             let f = function(name).map(|f| (f.apply)(Val::Text(input.into())));
             assert_eq!(f, Some(Ok(None)), "{name} {input}");

@@ -21,7 +21,10 @@ mod render;
 mod rows;
 pub mod scan;
 pub mod schema;
+mod sink;
 mod source;
+#[cfg(test)]
+mod tests;
 pub mod unit;
 pub mod value;
 

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::batch::{BATCH_ROWS_MAX, Event, EventBatch, Normalized, Reject, UnitFacts};
-use crate::catalog::{Catalog, Recognised, is_header};
-use crate::event::{BaseRow, EventFacts, EventRow, Sink};
+use crate::batch::{BATCH_ROWS_MAX, Event, EventBatch, Normalized, UnitFacts};
+use crate::catalog::{Catalog, Recognised, is_header, known_name};
+use crate::event::EventFacts;
 use crate::framing::{self, Frame, JsonFrames};
 use crate::plan::{Framing, Plan};
-use crate::rows::{RowFacts, Rows};
-use crate::scan::{PathId, Scanned, Scanner};
+use crate::rows::Rows;
+use crate::sink::{ColumnSink, Gathering};
+use crate::scan::{PathId, ScanError, Scanned, Scanner};
 use crate::source::SourceState;
-use crate::unit::{Carry, EVENT_BYTES_MAX, EventId, RawUnit, UnitKey, hex_into};
+use crate::unit::{Carry, EVENT_BYTES_MAX, RawUnit, UnitKey, hex_into};
 
 /// Most paths the scanner for unrecognised data keeps before it starts afresh.
 const SCRATCH_PATHS_MAX: usize = 4096;
@@ -34,7 +35,8 @@ pub struct Normalizer {
 #[derive(Debug, Clone)]
 enum Mode {
     Json(JsonFrames),
-    Lines { fields: Vec<PathId>, null: Vec<u8> },
+    /// `layouts` are the fields of lines, by the number of words if there are several.
+    Lines { layouts: Vec<Vec<PathId>>, null: Vec<u8> },
     /// Neither JSON nor text: the unit is one event.
     Blob,
 }
@@ -117,7 +119,7 @@ impl Normalizer {
         let bytes = &unit.bytes;
         let plan = pass.source.map(|s| Arc::clone(&self.catalog.plans()[s]));
         pass.mode = match plan.as_deref().map(|p| &p.framing) {
-            Some(Framing::Json { .. }) => Mode::Json(JsonFrames::inside(unit.carry.in_array)),
+            Some(Framing::Json { .. }) => Mode::Json(JsonFrames::inside(unit.carry.in_array, unit.carry.plain)),
             Some(Framing::Lines { .. }) => {
                 if unit.carry.context.is_empty() {
                     if let Some(line) = framing::next_line(bytes, 0)
@@ -131,29 +133,30 @@ impl Normalizer {
                 }
                 self.lines(pass.source, &pass.context)
             }
-            None if unit.carry.in_array || framing::is_json(bytes) => {
-                Mode::Json(JsonFrames::inside(unit.carry.in_array))
+            None if unit.carry.in_array || unit.carry.plain || framing::is_json(bytes) => {
+                Mode::Json(JsonFrames::inside(unit.carry.in_array, unit.carry.plain))
             }
-            None if is_text(bytes) => Mode::Lines { fields: Vec::new(), null: Vec::new() },
+            None if is_text(bytes) => Mode::Lines { layouts: Vec::new(), null: Vec::new() },
             None => Mode::Blob,
         };
     }
 
     /// Fields of a text source: those of the header, else the usual ones.
     fn lines(&mut self, source: Option<usize>, context: &[u8]) -> Mode {
-        let Some(source) = source else { return Mode::Lines { fields: Vec::new(), null: Vec::new() } };
+        let Some(source) = source else { return Mode::Lines { layouts: Vec::new(), null: Vec::new() } };
         let plan = Arc::clone(&self.catalog.plans()[source]);
-        let Framing::Lines { default, null, .. } = &plan.framing else {
+        let Framing::Lines { known, default, null, .. } = &plan.framing else {
             return Mode::Json(JsonFrames::default());
         };
         let header = String::from_utf8_lossy(context);
         let paths = &mut state(&mut self.states, &self.catalog, source).scanner.paths;
-        let fields = if context.is_empty() {
-            default.iter().map(|name| paths.field(name)).collect()
+        let layouts = if context.is_empty() {
+            default.iter().map(|names| names.iter().map(|name| paths.field(name)).collect()).collect()
         } else {
-            header.split_ascii_whitespace().map(|name| paths.field(name)).collect()
+            let name = |word| known_name(word, known).unwrap_or(word);
+            vec![header.split_ascii_whitespace().map(|word| paths.field(name(word))).collect()]
         };
-        Mode::Lines { fields, null: null.clone().into_bytes() }
+        Mode::Lines { layouts, null: null.clone().into_bytes() }
     }
 
     fn recognise(&mut self, key: &str, bytes: &[u8]) -> Option<Recognised> {
@@ -189,7 +192,11 @@ impl Normalizer {
     pub fn batch(&mut self, unit: &RawUnit, pass: &mut Pass) -> Option<Normalized> {
         let mut out = Gathering::default();
         while self.rows.len < BATCH_ROWS_MAX {
-            let Some(frame) = self.next_frame(&unit.bytes, pass) else { break };
+            let Some(frame) = self.next_frame(&unit.bytes, pass) else {
+                // What follows the last event is done with: it is not to be read again.
+                pass.at = unit.bytes.len();
+                break;
+            };
             pass.at = frame.end;
             let bytes = &unit.bytes[frame.start..frame.end];
             self.event(pass, bytes, frame, &mut out);
@@ -228,19 +235,11 @@ impl Normalizer {
         }
     }
 
-    /// Scans one event whose bytes are known; says what is wrong with it.
-    fn rescan(&mut self, pass: &Pass, bytes: &[u8]) -> Option<crate::scan::ScanError> {
+    /// Scans one event of a recognised source whose bytes are known; says what is wrong with it.
+    fn rescan(&mut self, pass: &Pass, bytes: &[u8]) -> Option<ScanError> {
         let Mode::Json(_) = pass.mode else { return None };
         let scanner = scanner(&mut self.states, &mut self.scratch, &self.catalog, pass.source);
-        match scanner.json(bytes, &mut self.scanned) {
-            Ok(()) if self.scanned.len as usize == bytes.len() => None,
-            Ok(()) => Some(crate::scan::ScanError {
-                at: self.scanned.len,
-                what: "bytes after the value",
-                truncated: false,
-            }),
-            Err(error) => Some(error),
-        }
+        whole(scanner, &mut self.scanned, bytes)
     }
 
     fn next_frame(&mut self, bytes: &Bytes, pass: &mut Pass) -> Option<Frame> {
@@ -268,7 +267,12 @@ impl Normalizer {
         out.events.push(Event { start: frame.start as u32, end: frame.end as u32, sha256 });
         let mut hash = [0; 32];
         hex_into(&sha256[..16], &mut hash);
-        let source = pass.source.map(|s| &*self.catalog.plans()[s].name);
+        let owner = self.owner(pass, bytes, frame.broken.is_some());
+        let source = owner.map(|s| &*self.catalog.plans()[s].name);
+        let broken = match pass.source {
+            Some(_) => frame.broken,
+            None => unknown_fault(&mut self.scratch, &mut self.scanned, bytes),
+        };
         let mut sink = ColumnSink {
             rows: &mut self.rows,
             out,
@@ -279,18 +283,34 @@ impl Normalizer {
             received_ms: pass.received_ms,
             hash,
         };
-        let facts = EventFacts { bytes, broken: frame.broken };
+        let facts = EventFacts { bytes, broken };
         let (fields, null) = match &pass.mode {
-            Mode::Lines { fields, null } => (Some(fields.as_slice()), null.as_slice()),
+            Mode::Lines { layouts, null } => (Some(layout(layouts, bytes)), null.as_slice()),
             _ => (None, &[][..]),
         };
-        match pass.source {
+        match owner {
             Some(source) => {
                 let state = state(&mut self.states, &self.catalog, source);
                 state.event(&facts, fields, null, &mut self.scanned, &mut sink);
             }
             None => crate::event::unknown(&facts, &mut sink),
         }
+    }
+
+    /// The source of a scanned event: the unit's, unless the event is clearly of another one, as in
+    /// a stream that several logs share. Then it is scanned anew for that.
+    fn owner(&mut self, pass: &Pass, bytes: &[u8], broken: bool) -> Option<usize> {
+        let own = pass.source?;
+        let (Mode::Json(_), false, Ok(text)) = (&pass.mode, broken, std::str::from_utf8(bytes)) else { return Some(own) };
+        let state = state(&mut self.states, &self.catalog, own);
+        if state.recognises(text, &self.scanned) {
+            return Some(own);
+        }
+        let found = self.catalog.of_json("", text, &self.scanned.leaves, &state.scanner.paths);
+        let Some(other) = found.map(|f| f.source).filter(|other| *other != own) else { return Some(own) };
+        let scanner = scanner(&mut self.states, &mut self.scratch, &self.catalog, Some(other));
+        // It was JSON before, so that it is now.
+        scanner.json(bytes, &mut self.scanned).is_ok().then_some(other)
     }
 
     fn gathered(&mut self, out: Gathering) -> Option<Normalized> {
@@ -301,6 +321,28 @@ impl Normalizer {
         // The builders follow the schema; a mismatch would be a bug, which a property test rules out.
         let rows = self.rows.finish().ok()?;
         Some(Normalized { batch: EventBatch { rows, events, row_event, row_sub }, rejects })
+    }
+
+    /// A whole unit as one event of class 0: what is kept of a unit that broke the normaliser.
+    pub fn quarantined(&mut self, unit: &RawUnit, reason: &str) -> Option<Normalized> {
+        self.rows = Rows::default();
+        let mut out = Gathering::default();
+        let end = unit.bytes.len();
+        let broken = crate::scan::ScanError { at: 0, what: "the unit could not be read", truncated: false };
+        let pass = Pass {
+            key: unit.id.key(),
+            source: None,
+            recognised: None,
+            mode: Mode::Blob,
+            context: Bytes::new(),
+            received_ms: unit.received_ms,
+            at: 0,
+        };
+        if end > 0 {
+            self.event(&pass, &unit.bytes, Frame { start: 0, end, broken: Some(broken) }, &mut out);
+        }
+        out.rejects.iter_mut().for_each(|reject| reason.clone_into(&mut reject.reason));
+        self.gathered(out)
     }
 
     /// What the unit said beside its events.
@@ -315,43 +357,58 @@ impl Normalizer {
     }
 
     /// How many leading bytes of a part of a large object form whole records, and what the next
-    /// part inherits. `last` says that nothing follows.
+    /// part inherits; 0 if there is no whole record, so that more bytes are needed. `last` says that
+    /// nothing follows.
     pub fn cut(&mut self, unit: &RawUnit, last: bool) -> (usize, Carry) {
         let mut pass = self.begin(unit);
         let source = Some(self.facts(&pass).source);
         let bytes = &unit.bytes;
         let line_end = memchr::memrchr(b'\n', bytes).map_or(0, |n| n + 1);
-        let (mut end, mut in_array) = (0, false);
+        let (mut end, mut in_array, mut plain) = (0, false, false);
         match &pass.mode {
             _ if last => end = bytes.len(),
             Mode::Lines { .. } => end = line_end,
             Mode::Blob => end = bytes.len(),
             Mode::Json(_) => {
                 while let Some(frame) = self.next_frame(bytes, &mut pass) {
-                    if frame.broken.is_some_and(|b| b.truncated) || frame.end == bytes.len() {
+                    // What ends with the part may go on in the next.
+                    let open = frame.broken.is_some() && framing::separators(bytes, frame.end) == bytes.len();
+                    if open || frame.broken.is_some_and(|b| b.truncated) || frame.end == bytes.len() {
                         break;
                     }
                     pass.at = frame.end;
                     end = frame.end;
-                    in_array = matches!(&pass.mode, Mode::Json(frames) if frames.in_array);
+                    if let Mode::Json(frames) = &pass.mode {
+                        (in_array, plain) = (frames.in_array, frames.plain);
+                    }
                 }
             }
         }
-        (end, Carry { in_array, context: pass.context, source })
+        if end == 0 {
+            return (0, unit.carry.clone());
+        }
+        (end, Carry { in_array, plain, context: pass.context, source })
     }
 
     /// Full OCSF documents of one event, one for each of its rows.
     pub fn render(&mut self, unit: &ReplayUnit<'_>, offset: u32, bytes: &[u8]) -> Vec<serde_json::Value> {
         let pass = self.resume(unit);
-        let broken = self.rescan(&pass, bytes);
+        let broken = match pass.source {
+            Some(_) => self.rescan(&pass, bytes),
+            None => unknown_fault(&mut self.scratch, &mut self.scanned, bytes),
+        };
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
         let facts = EventFacts { bytes, broken };
-        let mut sink = crate::render::DocumentSink::new(unit, offset, bytes, sha256);
+        let owner = self.owner(&pass, bytes, broken.is_some());
+        let catalog = Arc::clone(&self.catalog);
+        let source = owner.map_or(unit.source, |s| &*catalog.plans()[s].name);
+        let unit = ReplayUnit { source, ..unit.clone() };
+        let mut sink = crate::render::DocumentSink::new(&unit, offset, bytes, sha256);
         let (fields, null) = match &pass.mode {
-            Mode::Lines { fields, null } => (Some(fields.as_slice()), null.as_slice()),
+            Mode::Lines { layouts, null } => (Some(layout(layouts, bytes)), null.as_slice()),
             _ => (None, &[][..]),
         };
-        match pass.source {
+        match owner {
             Some(source) => {
                 let state = state(&mut self.states, &self.catalog, source);
                 state.event(&facts, fields, null, &mut self.scanned, &mut sink);
@@ -362,11 +419,39 @@ impl Normalizer {
     }
 }
 
+/// What is wrong with an event that must be one JSON value.
+fn whole(scanner: &mut Scanner, scanned: &mut Scanned, bytes: &[u8]) -> Option<ScanError> {
+    match scanner.json(bytes, scanned) {
+        Ok(()) if scanned.len as usize == bytes.len() => None,
+        Ok(()) => Some(ScanError { at: scanned.len, what: "bytes after the value", truncated: false }),
+        Err(error) => Some(error),
+    }
+}
+
+/// What is wrong with an event of no known source: by its own bytes, so that it is the same when it
+/// is read again alone.
+fn unknown_fault(scanner: &mut Scanner, scanned: &mut Scanned, bytes: &[u8]) -> Option<ScanError> {
+    if scanner.paths.len() > SCRATCH_PATHS_MAX {
+        *scanner = Scanner::default();
+    }
+    bytes.starts_with(b"{").then(|| whole(scanner, scanned, bytes)).flatten()
+}
+
 /// Whether a line is the header of a text source.
 fn names_fields(plan: &Plan, line: &[u8]) -> bool {
     let Framing::Lines { header: true, known, .. } = &plan.framing else { return false };
     let line = String::from_utf8_lossy(line);
     is_header(&line.split_ascii_whitespace().collect::<Vec<_>>(), known)
+}
+
+/// The fields of a line: those of the first layout with as many names as it has words.
+fn layout<'l>(layouts: &'l [Vec<PathId>], line: &[u8]) -> &'l [PathId] {
+    let Some((first, rest)) = layouts.split_first() else { return &[] };
+    if rest.is_empty() {
+        return first;
+    }
+    let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
+    layouts.iter().find(|layout| layout.len() == words).unwrap_or(first)
 }
 
 fn is_text(bytes: &[u8]) -> bool {
@@ -387,72 +472,5 @@ fn scanner<'s>(
     match source {
         Some(source) => &mut state(states, catalog, source).scanner,
         None => scratch,
-    }
-}
-
-/// A batch under construction, beside its rows.
-#[derive(Default)]
-struct Gathering {
-    events: Vec<Event>,
-    row_event: Vec<u32>,
-    row_sub: Vec<u32>,
-    rejects: Vec<Reject>,
-}
-
-/// Writes the rows of one event into the column builders.
-struct ColumnSink<'a> {
-    rows: &'a mut Rows,
-    out: &'a mut Gathering,
-    index: u32,
-    key: UnitKey,
-    offset: u32,
-    source: &'a str,
-    received_ms: i64,
-    hash: [u8; 32],
-}
-
-impl<'a> ColumnSink<'a> {
-    fn facts<'f>(&self, sub: u32, marks: &'f str) -> RowFacts<'f>
-    where
-        'a: 'f,
-    {
-        RowFacts {
-            event_id: EventId::new(self.key, self.offset, sub).hex(),
-            raw_hash: self.hash,
-            source: self.source,
-            marks,
-            received_ms: self.received_ms,
-        }
-    }
-
-    fn addressed(&mut self, sub: u32) {
-        self.out.row_event.push(self.index);
-        self.out.row_sub.push(sub);
-    }
-}
-
-impl Sink for ColumnSink<'_> {
-    fn row(&mut self, row: &EventRow<'_>) {
-        let facts = self.facts(row.sub, row.marks);
-        let (rejects, offset) = (&mut self.out.rejects, u64::from(self.offset));
-        self.rows.row(
-            row.class,
-            &facts,
-            |target| row.view.target(target, row.alsos),
-            |target, fault| {
-                let field = Some(Arc::clone(&target.text));
-                rejects.push(Reject { offset, at: None, field, reason: fault.to_owned() });
-            },
-        );
-        self.addressed(row.sub);
-    }
-
-    fn base(&mut self, base: &BaseRow<'_>) {
-        self.rows.base(&self.facts(base.sub, base.marks), base.time_micros);
-        if let Some((at, reason)) = &base.reject {
-            let offset = u64::from(self.offset);
-            self.out.rejects.push(Reject { offset, at: *at, field: None, reason: reason.clone() });
-        }
-        self.addressed(base.sub);
     }
 }

@@ -12,6 +12,11 @@ use crate::{
 /// Most `also` entries of one class; their outcomes ride in one word.
 pub const ALSO_MAX: usize = 64;
 
+/// Most entries of `has` and of `values` in `recognise`; an event's answers ride in one word.
+pub(crate) const HAS_MAX: usize = 48;
+/// See [`HAS_MAX`].
+pub(crate) const VALUES_MAX: usize = 15;
+
 /// A source: how its events are found and what becomes of them.
 #[derive(Debug)]
 pub struct Plan {
@@ -40,7 +45,8 @@ pub struct Recognise {
     pub has: Vec<String>,
     /// Paths of which the first event must have one.
     pub any: Vec<String>,
-    /// Values that the first event must have at a path (ASCII case is ignored).
+    /// Values that the first event must have at a path (ASCII case is ignored, one `*` stands for
+    /// any text).
     pub values: Vec<(String, Vec<String>)>,
 }
 
@@ -56,10 +62,11 @@ pub enum Framing {
     Lines {
         /// The first line may name the fields.
         header: bool,
-        /// Names a header line may have; a first line of only these is a header.
+        /// Names of a header line; a first line of mostly these is a header.
         known: Vec<String>,
-        /// Names of the fields when there is no header.
-        default: Vec<String>,
+        /// Names of the fields when there is no header; of several the first with as many names as
+        /// the line has words.
+        default: Vec<Vec<String>>,
         /// The word that stands for no value.
         null: String,
     },
@@ -223,6 +230,8 @@ pub(crate) struct Alternative {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Operand {
     Slot(u16),
+    /// The slot `value` in the list element whose slot `key` is `equals`.
+    Pick { key: u16, equals: Box<str>, value: u16 },
     /// The element of `each` itself.
     Element,
     /// A field of the element of `each`.

@@ -78,6 +78,7 @@ struct Fixed {
     severity: usize,
     source: usize,
     marks: usize,
+    log_name: usize,
     direction: usize,
     src_ip: usize,
     src_internal: usize,
@@ -99,6 +100,7 @@ impl Fixed {
             severity: at("severity_id"),
             source: at("source"),
             marks: at("marks"),
+            log_name: at("metadata_log_name"),
             direction: at("direction"),
             src_ip: at("src_endpoint_ip"),
             src_internal: at("src_is_internal"),
@@ -298,6 +300,7 @@ impl Rows {
         self.int(self.fixed.category, category);
         self.int(self.fixed.kind, class_uid * 100 + activity);
         self.text(self.fixed.source, facts.source);
+        self.text(self.fixed.log_name, facts.source);
         if !facts.marks.is_empty() {
             self.text(self.fixed.marks, facts.marks);
         }

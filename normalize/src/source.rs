@@ -7,10 +7,16 @@ use crate::event::{
     BaseRow, EventFacts, EventRow, MARK_DUPLICATE, MARK_HEARTBEAT, MARK_OVERSIZE, MARK_REJECT, MARK_UTF8, Sink, reason,
 };
 use crate::eval::{Given, Place, Row, SlotValues, View};
-use crate::plan::{ClassPlan, Each, Found, Plan};
+use crate::catalog::{fits, under};
+use crate::plan::{ClassPlan, Each, Found, Plan, Recognise};
 use crate::scan::{PathId, Scanned, Scanner};
 use crate::unit::{EVENT_BYTES_MAX, SUB_BITS};
 use crate::value::Val;
+
+/// Bits of the conditions of `recognise`: one for `any`, then those of `values`, then of `has`.
+const ANY: u64 = 1;
+const VALUE: u64 = 1 << 1;
+const HAS: u64 = 1 << 16;
 
 const NO_SLOT: u16 = u16::MAX;
 const NOT_BELOW: u8 = u8::MAX;
@@ -27,6 +33,17 @@ pub(crate) struct SourceState {
     below: Vec<Vec<u8>>,
     /// For each class with `each`: the slots whose paths pass its list.
     scoped: Vec<Vec<bool>>,
+    /// For each path, what it means to `recognise`.
+    signs: Vec<Sign>,
+}
+
+/// What a path says of an event's source.
+#[derive(Debug, Default, Clone, Copy)]
+struct Sign {
+    /// Conditions that a value at the path meets, as bits of [`SourceState::recognises`].
+    has: u64,
+    /// The condition on the value itself: its index in `recognise.values`.
+    value: Option<u8>,
 }
 
 impl SourceState {
@@ -40,7 +57,32 @@ impl SourceState {
             slot_of: Vec::new(),
             slots: SlotValues::default(),
             found: Vec::new(),
+            signs: Vec::new(),
         }
+    }
+
+    /// Whether an event meets the source's conditions of content. Streams mix sources: a unit's
+    /// first event does not speak for all.
+    pub(crate) fn recognises(&mut self, text: &str, scanned: &Scanned) -> bool {
+        let from = &self.plan.recognise;
+        for path in self.signs.len()..self.scanner.paths.len() {
+            self.signs.push(sign(from, &self.scanner.paths.text(PathId(path as u32))));
+        }
+        let mut met = 0;
+        for leaf in &scanned.leaves {
+            let sign = self.signs[leaf.path.0 as usize];
+            met |= sign.has;
+            if let Some(index) = sign.value
+                && let Some(value) = text.get(leaf.start as usize..leaf.end as usize)
+                && from.values[usize::from(index)].1.iter().any(|expected| fits(expected, value))
+            {
+                met |= VALUE << index;
+            }
+        }
+        let wanted = (0..from.has.len()).fold(0, |bits, n| bits | HAS << n)
+            | if from.any.is_empty() { 0 } else { ANY }
+            | (0..from.values.len()).fold(0, |bits, n| bits | VALUE << n);
+        met & wanted == wanted
     }
 
     /// Gives the rows of one event to `sink`. A JSON event is in `scanned`; a line is split here
@@ -122,6 +164,15 @@ impl SourceState {
                 self.slots.set(slot, self.plan.slots.multi[usize::from(slot)], leaf);
             }
         }
+    }
+}
+
+fn sign(from: &Recognise, path: &str) -> Sign {
+    let has = from.has.iter().enumerate().filter(|(_, known)| under(path, known));
+    let any = from.any.iter().any(|known| under(path, known));
+    Sign {
+        has: has.fold(u64::from(any) * ANY, |bits, (n, _)| bits | HAS << n),
+        value: from.values.iter().position(|(known, _)| known == path).map(|n| n as u8),
     }
 }
 

@@ -163,6 +163,8 @@ pub struct RawUnit {
 pub struct Carry {
     /// The part starts inside a JSON array (after an element).
     pub in_array: bool,
+    /// Objects outside arrays are events of their own: none of them is an envelope.
+    pub plain: bool,
     /// Header lines or envelope that the events' meaning depends on.
     pub context: Bytes,
     /// Source recognised at the first part, so that one object never flips between two.

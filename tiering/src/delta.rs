@@ -4,10 +4,16 @@
 //! it. A file without a commit is invisible. Tables need a store with create-only puts; on a local
 //! disk every file is synced before it is named, see [`synced`].
 
+mod reader;
 mod stats;
 mod synced;
 
-use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use bytes::Bytes;
@@ -30,6 +36,8 @@ use url::Url;
 
 use crate::store::durable::create_folder;
 use synced::SyncedDisk;
+
+pub use reader::TableFile;
 
 /// The only kind of log store that commits by a create-only put.
 const LOG_STORE: &str = "DefaultLogStore";
@@ -147,13 +155,18 @@ impl Place {
         &self.url
     }
 
+    /// The folder, if this is one of this machine.
+    fn path(&self) -> Option<PathBuf> {
+        (self.url.scheme() == "file").then(|| self.url.to_file_path().ok()).flatten()
+    }
+
     /// A table handle, not loaded.
     pub fn table(&self) -> Result<DeltaTable, DeltaError> {
         let fail = |e| DeltaError::table(&self.url, e);
         let mut builder = DeltaTableBuilder::from_url(self.url.clone())
             .map_err(fail)?
             .with_storage_options(self.options.clone());
-        if self.url.scheme() == "file" {
+        if self.path().is_some() {
             builder = builder.with_storage_backend(Arc::new(SyncedDisk::default()), self.url.clone());
         }
         let table = builder.build().map_err(fail)?;
@@ -169,6 +182,13 @@ impl Place {
 
 /// Loads the table at `place`, or `None` if there is none.
 pub async fn load(place: &Place) -> Result<Option<DeltaTable>, DeltaError> {
+    // The library takes a missing folder for a broken address.
+    if place.url.to_file_path().is_ok_and(|path| !path.exists()) {
+        return Ok(None);
+    }
+    if place.path().is_some_and(|path| !path.is_dir()) {
+        return Ok(None);
+    }
     let mut table = place.table()?;
     match table.load().await {
         Ok(()) => Ok(Some(table)),
@@ -195,6 +215,10 @@ pub struct TableSpec<'a> {
 pub async fn open_or_create(place: &Place, spec: &TableSpec<'_>) -> Result<DeltaTable, DeltaError> {
     if let Some(table) = load(place).await? {
         return Ok(table);
+    }
+    if let Some(path) = place.path() {
+        create_folder(&path)
+            .map_err(|e| DeltaError::Place { place: place.url.to_string(), why: e.to_string() })?;
     }
     let fail = |e| DeltaError::table(place.url(), e);
     let schema: StructType =

@@ -21,11 +21,19 @@ type Dictionary = BTreeMap<String, Vec<String>>;
 
 /// Reads the `compiled` schema and writes the facts file to `out`.
 pub(crate) fn generate(compiled: &Path, out: &Path) -> Result<()> {
+    fs::write(out, render(&read(compiled)?)?).with_context(|| format!("cannot write `{}`", out.display()))
+}
+
+/// The version that the `compiled` schema states: part of the facts file's name.
+pub(crate) fn version(compiled: &Path) -> Result<String> {
+    let version = read(compiled)?["version"].as_str().map(str::to_owned);
+    version.with_context(|| format!("`{}` states no version", compiled.display()))
+}
+
+fn read(compiled: &Path) -> Result<Value> {
     let text =
         fs::read_to_string(compiled).with_context(|| format!("cannot read `{}`", compiled.display()))?;
-    let schema: Value =
-        serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", compiled.display()))?;
-    fs::write(out, render(&schema)?).with_context(|| format!("cannot write `{}`", out.display()))
+    serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", compiled.display()))
 }
 
 /// The text of the facts file.

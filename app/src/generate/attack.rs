@@ -139,7 +139,7 @@ impl Story {
     }
 
     /// Times and numbers of the steps of one source.
-    pub(super) fn schedule(&self, kind: Kind, span: Span) -> Pending {
+    pub(super) fn schedule(kind: Kind, span: Span) -> Pending {
         let length_ms = span.length_ms();
         let from_ms = span.from_ms + length_ms / 100 * START_PERCENT;
         let at = |minute: i64, second: i64| {
@@ -167,6 +167,11 @@ impl Story {
     /// Bytes of a flow to the attacker.
     pub(super) fn flow_bytes(step: usize) -> i64 {
         FLOW_BYTES[step % FLOW_BYTES.len()]
+    }
+
+    /// The stolen person as a value of the trail's pool of users: name, principal and key.
+    pub(super) fn victim(&self) -> String {
+        format!("{}|{}|{}", self.person.user, self.principal, self.leaked_key)
     }
 
     /// Variables of the templates of [`TRAIL`].
@@ -200,7 +205,7 @@ impl Story {
     /// The story to tell, of the given sources.
     pub(super) fn tell(&self, world: &World, span: Span, kinds: &[Kind]) -> AttackStory {
         let schedules: Vec<(Kind, Pending)> =
-            kinds.iter().map(|kind| (*kind, self.schedule(*kind, span))).collect();
+            kinds.iter().map(|kind| (*kind, Self::schedule(*kind, span))).collect();
         let times = || schedules.iter().flat_map(|(_, steps)| steps).map(|step| step.0);
         let events = schedules.iter().map(|(kind, steps)| (kind.name().to_owned(), steps.len() as u64));
         AttackStory {

@@ -60,7 +60,7 @@ const NAMES: Names = Names {
         ),
         (
             "evidence",
-            r#"{"role":"<pick Contributor|Owner|User Access Administrator>","roleAssignmentScope":"/subscriptions/<@subscription>","roleAssignmentId":"<hex 32>","roleDefinitionId":"<hex 32>","principalId":"<@id>","principalType":"<?@user>User<:>ServicePrincipal<)>"}"#,
+            r#"{"role":"<pick Owner|User Access Administrator>","roleAssignmentScope":"/subscriptions/<@subscription>","roleAssignmentId":"<hex 32>","roleDefinitionId":"<hex 32>","principalId":"<@id>","principalType":"<?@user>User<:>ServicePrincipal<)>"}"#,
         ),
     ],
 };

@@ -16,6 +16,7 @@ mod cloudtrail;
 mod flow;
 mod gcp_audit;
 mod gcp_flow;
+mod gcp_methods;
 mod plan;
 mod scene;
 mod sink;
@@ -137,7 +138,7 @@ impl Options {
             bytes,
             seed,
             start,
-            span: Duration::from_secs(86_400),
+            span: Duration::from_hours(24),
             sources: Kind::all(),
             attack: true,
             file_bytes: Self::FILE_BYTES,
@@ -162,7 +163,7 @@ pub struct Written {
 }
 
 /// What a source needs to write its files.
-pub(in crate::generate) struct Job<'a> {
+struct Job<'a> {
     world: &'a World,
     span: Span,
     bytes: u64,
@@ -186,7 +187,7 @@ pub fn generate(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Writ
     for (kind, share) in &shares {
         let bytes = (options.bytes as f64 * share / total) as u64;
         let job = Job { world: &world, span, bytes, file_bytes: options.file_bytes };
-        let pending = if options.attack { story.schedule(*kind, span) } else { Pending::new() };
+        let pending = if options.attack { Story::schedule(*kind, span) } else { Pending::new() };
         let mut sink =
             Sink::new(options.dir.clone(), options.compress, kind.name(), pending, &mut written, progress);
         match kind {

@@ -52,8 +52,13 @@ impl Span {
 pub(super) fn by_size(span: Span, weights: &[f64], bytes: u64, file_bytes: u64) -> Vec<Slot> {
     let files = (bytes / file_bytes.max(1)).max(1);
     let total: f64 = weights.iter().sum();
-    let mut counts: Vec<u64> = weights.iter().map(|weight| (weight / total * files as f64) as u64).collect();
-    counts[0] += files - counts.iter().sum::<u64>();
+    let shares: Vec<f64> = weights.iter().map(|weight| weight / total * files as f64).collect();
+    let mut counts: Vec<u64> = shares.iter().map(|share| *share as u64).collect();
+    // What rounding left over goes to the lanes that lost most by it.
+    let mut losers: Vec<usize> = (0..shares.len()).collect();
+    losers.sort_by(|a, b| shares[*b].fract().total_cmp(&shares[*a].fract()));
+    let left = files - counts.iter().sum::<u64>();
+    losers.iter().take(left as usize).for_each(|lane| counts[*lane] += 1);
     let mut slots = Vec::new();
     for (lane, count) in counts.into_iter().enumerate() {
         let count = count as i64;
@@ -64,7 +69,7 @@ pub(super) fn by_size(span: Span, weights: &[f64], bytes: u64, file_bytes: u64) 
             slots.push((lane, edge(at), edge(at + 1), count as f64 / files as f64));
         }
     }
-    finish(span, bytes, slots)
+    finish(span, bytes, &slots)
 }
 
 /// Hourly files: one a lane and hour of at least `least` bytes. If `bytes` do not suffice, the
@@ -83,11 +88,11 @@ pub(super) fn hourly(span: Span, weights: &[f64], bytes: u64, least: u64) -> Vec
             slots.push((lane, from, until, *weight));
         }
     }
-    finish(span, bytes, slots)
+    finish(span, bytes, &slots)
 }
 
 /// Gives each (lane, from, until, weight) its bytes.
-fn finish(span: Span, bytes: u64, slots: Vec<(usize, i64, i64, f64)>) -> Vec<Slot> {
+fn finish(span: Span, bytes: u64, slots: &[(usize, i64, i64, f64)]) -> Vec<Slot> {
     let share = |(_, from, until, weight): &(usize, i64, i64, f64)| weight * span.share(*from, *until);
     let total: f64 = slots.iter().map(share).sum();
     let lanes: Vec<usize> = slots.iter().map(|slot| slot.0).collect();

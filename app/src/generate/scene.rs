@@ -58,6 +58,15 @@ impl Scene {
         Ok(())
     }
 
+    /// Replaces one value of a pool that has as many.
+    pub(super) fn put(&mut self, pool: &str, place: usize, value: String) -> Result<()> {
+        let at = self.names.pool(pool)?;
+        if let Some(slot) = self.pools[at].get_mut(place) {
+            *slot = value;
+        }
+        Ok(())
+    }
+
     /// Sets a variable.
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let at = self.names.var(name)?;

@@ -117,6 +117,9 @@ impl Parser<'_> {
             let close = self.rest.find('>').context("tag without `>`")?;
             let tag = &self.rest[1..close];
             self.rest = &self.rest[close + 1..];
+            if tag.contains('<') {
+                bail!("tag inside the tag `{tag}`");
+            }
             match tag {
                 ")" => return Ok((Template(ops.into()), End::Close)),
                 ":" | "|" => return Ok((Template(ops.into()), End::Else)),

@@ -244,3 +244,24 @@ fn unknown_sources_are_refused() {
     let error = "gcp.adit".parse::<Kind>().unwrap_err().to_string();
     assert!(error.starts_with("unknown source `gcp.adit`\nhint: known are aws.cloudtrail, "), "{error}");
 }
+
+#[test]
+fn faulty_templates_are_named() {
+    use super::template::{Names, Template};
+    let names = Names { pools: &[], vars: &["known"], fragments: &[] };
+    for (text, message) in [
+        ("a <unknown>", "no pool or tag `unknown`"),
+        ("<@other>", "no variable `other`"),
+        ("<?50>never closed", "group is never closed"),
+        ("closed<)>", "group closed but never opened"),
+        ("<*1 3>a<:>b<)>", "repeat is never closed"),
+        ("<hex x>", "not a number"),
+        ("<uuid #8>", "no such mark"),
+        ("<pick a|<uuid>>", "tag inside the tag"),
+        ("<uuid", "tag without `>`"),
+    ] {
+        let error = format!("{:#}", Template::parse(text, &names).unwrap_err());
+        assert!(error.contains(message), "{text}: {error}");
+    }
+    assert!(Template::parse("<?@known>{<*1 2><(>a<|>b<)><)>}<:><lt><)>", &names).is_ok());
+}

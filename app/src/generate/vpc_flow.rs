@@ -1,6 +1,6 @@
 //! AWS VPC flow logs: text with a header line, in the default columns or a chosen set.
 
-use std::io::Write as _;
+use std::borrow::Cow;
 
 use anyhow::Result;
 use fastrand::Rng;
@@ -64,7 +64,8 @@ const V5: &[&str] = &[
     "pkt-dst-aws-service",
 ];
 
-/// Largest file; the service delivers small ones.
+/// A file's bytes are this part of a `CloudTrail` file's, and at most that.
+const FILE_PART: u64 = 4;
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// Percentage of rows that say only that nothing was seen.
@@ -75,7 +76,7 @@ pub(super) fn write(job: &Job<'_>, sink: &mut Sink<'_>) -> Result<()> {
     let lanes = &job.world.aws;
     let weights: Vec<f64> = lanes.iter().map(|lane| lane.weight).collect();
     let mut log: Option<Log> = None;
-    for slot in by_size(job.span, &weights, job.bytes, job.file_bytes.min(FILE_BYTES_MAX)) {
+    for slot in by_size(job.span, &weights, job.bytes, (job.file_bytes / FILE_PART).min(FILE_BYTES_MAX)) {
         let mut current = match log.take().filter(|log| log.lane == slot.lane) {
             Some(log) => log,
             None => Log::new(job.world, slot.lane),
@@ -121,6 +122,8 @@ struct Log {
     network: Network,
     ids: Vec<Ids>,
     rng: Rng,
+    /// Length of the next row's interval.
+    seconds: i64,
     attacker: String,
 }
 
@@ -148,53 +151,77 @@ impl Log {
             network,
             ids,
             rng,
+            seconds: 30,
             attacker: Story::new(world).ip,
         }
     }
 
-    fn row(&mut self, flow: Option<&Flow>, host: usize, now_ms: i64, out: &mut Vec<u8>) -> Result<()> {
-        let (end, length) = (now_ms / 1000, self.rng.i64(5..60));
-        let flags = [2, 3, 19, 27][self.rng.usize(..4)];
+    /// One row; without a flow it says that nothing was seen.
+    fn row(&mut self, flow: Option<&Flow>, host: usize, now_ms: i64, out: &mut Vec<u8>) {
+        let end = now_ms / 1000;
+        let row =
+            Row { log: self, ids: &self.ids[host], az: host % 3 + 1, end, start: end - self.seconds, flow };
         for (at, column) in self.columns.iter().enumerate() {
             if at > 0 {
                 out.push(b' ');
             }
-            let ids = &self.ids[host];
-            match (*column, flow) {
-                ("version", _) => write!(out, "{}", if self.columns.len() == V2.len() { 2 } else { 5 })?,
-                ("account-id", _) => write!(out, "{}", self.account)?,
-                ("interface-id", _) => write!(out, "{}", ids.interface)?,
-                ("instance-id", _) => write!(out, "{}", ids.instance)?,
-                ("subnet-id", _) => write!(out, "{}", ids.subnet)?,
-                ("vpc-id", _) => write!(out, "{}", ids.vpc)?,
-                ("region", _) => write!(out, "{}", self.region)?,
-                ("start", _) => write!(out, "{}", end - length)?,
-                ("end", _) => write!(out, "{end}")?,
-                ("log-status", flow) => write!(out, "{}", if flow.is_some() { "OK" } else { "NODATA" })?,
-                ("srcaddr" | "pkt-srcaddr", Some(flow)) => write!(out, "{}", flow.src)?,
-                ("dstaddr" | "pkt-dstaddr", Some(flow)) => write!(out, "{}", flow.dst)?,
-                ("srcport", Some(flow)) => write!(out, "{}", flow.src_port)?,
-                ("dstport", Some(flow)) => write!(out, "{}", flow.dst_port)?,
-                ("protocol", Some(flow)) => write!(out, "{}", flow.protocol)?,
-                ("packets", Some(flow)) => write!(out, "{}", flow.packets)?,
-                ("bytes", Some(flow)) => write!(out, "{}", flow.bytes)?,
-                ("action", Some(flow)) => write!(out, "{}", if flow.accepted { "ACCEPT" } else { "REJECT" })?,
-                ("type", Some(_)) => write!(out, "IPv4")?,
-                ("tcp-flags", Some(flow)) => write!(out, "{}", if flow.protocol == 6 { flags } else { 0 })?,
-                ("az-id", Some(_)) => write!(out, "{}-az{}", &self.region[..2], host % 3 + 1)?,
-                ("flow-direction", Some(flow)) => {
-                    write!(out, "{}", if flow.inbound { "ingress" } else { "egress" })?
-                }
-                ("traffic-path", Some(flow)) if !flow.inbound => {
-                    write!(out, "{}", if flow.internal { 1 } else { 8 })?
-                }
-                ("pkt-dst-aws-service", Some(flow)) if !flow.internal && flow.bytes % 4 == 0 => {
-                    write!(out, "S3")?
-                }
-                _ => out.push(b'-'),
+            match row.of_log(column).or_else(|| flow.and_then(|flow| row.of_flow(column, flow))) {
+                Some(value) => out.extend_from_slice(value.as_bytes()),
+                None => out.push(b'-'),
             }
         }
-        Ok(())
+        self.seconds = self.rng.i64(5..60);
+    }
+}
+/// What a row's columns say.
+struct Row<'a> {
+    log: &'a Log,
+    ids: &'a Ids,
+    /// Number of the availability zone.
+    az: usize,
+    start: i64,
+    end: i64,
+    flow: Option<&'a Flow>,
+}
+
+impl<'a> Row<'a> {
+    /// Columns that every row has.
+    fn of_log(&self, column: &str) -> Option<Cow<'a, str>> {
+        Some(match column {
+            "version" => if self.log.columns.len() == V2.len() { "2" } else { "5" }.into(),
+            "account-id" => (&*self.log.account).into(),
+            "interface-id" => (&*self.ids.interface).into(),
+            "instance-id" => (&*self.ids.instance).into(),
+            "subnet-id" => (&*self.ids.subnet).into(),
+            "vpc-id" => (&*self.ids.vpc).into(),
+            "region" => self.log.region.into(),
+            "start" => self.start.to_string().into(),
+            "end" => self.end.to_string().into(),
+            "log-status" => if self.flow.is_some() { "OK" } else { "NODATA" }.into(),
+            _ => return None,
+        })
+    }
+
+    /// Columns that need a flow.
+    fn of_flow(&self, column: &str, flow: &'a Flow) -> Option<Cow<'a, str>> {
+        Some(match column {
+            "srcaddr" | "pkt-srcaddr" => (&*flow.src).into(),
+            "dstaddr" | "pkt-dstaddr" => (&*flow.dst).into(),
+            "srcport" => flow.src_port.to_string().into(),
+            "dstport" => flow.dst_port.to_string().into(),
+            "protocol" => flow.protocol.to_string().into(),
+            "packets" => flow.packets.to_string().into(),
+            "bytes" => flow.bytes.to_string().into(),
+            "action" => if flow.accepted { "ACCEPT" } else { "REJECT" }.into(),
+            "type" => "IPv4".into(),
+            "tcp-flags" if flow.protocol == 6 => ["2", "3", "19", "27"][(flow.bytes % 4) as usize].into(),
+            "tcp-flags" => "0".into(),
+            "az-id" => format!("{}-az{}", &self.log.region[..2], self.az).into(),
+            "flow-direction" => if flow.inbound { "ingress" } else { "egress" }.into(),
+            "traffic-path" if !flow.inbound => if flow.internal { "1" } else { "8" }.into(),
+            "pkt-dst-aws-service" if !flow.inbound && !flow.internal && flow.bytes % 4 == 0 => "S3".into(),
+            _ => return None,
+        })
     }
 }
 
@@ -202,15 +229,18 @@ impl Stream for Log {
     fn event(&mut self, now_ms: i64, out: &mut Vec<u8>) -> Result<()> {
         if self.rng.u8(..100) < NODATA_PERCENT {
             let host = self.rng.usize(..self.ids.len());
-            return self.row(None, host, now_ms, out);
+            self.row(None, host, now_ms, out);
+            return Ok(());
         }
         let flow = self.network.flow(None, &mut self.rng);
-        self.row(Some(&flow), flow.host, now_ms, out)
+        self.row(Some(&flow), flow.host, now_ms, out);
+        Ok(())
     }
 
     fn attack(&mut self, step: usize, now_ms: i64, out: &mut Vec<u8>) -> Result<()> {
         let bytes = Story::flow_bytes(step);
         let flow = self.network.exfiltration(&self.attacker, bytes, &mut self.rng);
-        self.row(Some(&flow), flow.host, now_ms, out)
+        self.row(Some(&flow), flow.host, now_ms, out);
+        Ok(())
     }
 }

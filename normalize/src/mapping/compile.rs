@@ -12,7 +12,7 @@ use super::node::{Faults, Node, Value, table};
 use crate::columns::COLUMNS;
 use crate::functions::{FUNCTIONS, function};
 use crate::plan::{
-    ALSO_MAX, Alternative, Candidate, ClassPlan, Constant, Each, Expr, Framing, Operand, Plan, Recognise, Rule,
+    ALSO_MAX, Alternative, Candidate, HAS_MAX, VALUES_MAX, ClassPlan, Constant, Each, Expr, Framing, Operand, Plan, Recognise, Rule,
     Selector, Slots, Target, TargetLeaf, Test,
 };
 use crate::schema::{Class, schema};
@@ -94,13 +94,17 @@ impl<'f> Compiler<'_, 'f> {
     }
 
     fn recognise(&mut self, file: &SourceFile) -> Recognise {
+        let from = &file.recognise;
+        let spare = from.has.iter().skip(HAS_MAX).chain(from.values.iter().skip(VALUES_MAX).map(|(key, _)| key));
+        for text in spare {
+            self.faults.add(text.span, &text.value, "too many conditions in `recognise`", None);
+        }
         let mut path = |text: &Located<String>| {
             canonical_path(&text.value).unwrap_or_else(|| {
                 self.faults.add(text.span, &text.value, format!("`{}` is not a path", text.value), None);
                 String::new()
             })
         };
-        let from = &file.recognise;
         Recognise {
             has: from.has.iter().map(&mut path).collect(),
             any: from.any.iter().map(&mut path).collect(),
@@ -115,11 +119,14 @@ impl<'f> Compiler<'_, 'f> {
 
     fn class(&mut self, file: &'f SourceFile, from: &'f file::Class) -> Option<ClassPlan> {
         let Some(class) = schema().class(&from.class.value).filter(|c| !c.deprecated) else {
-            let hint = nearest(&from.class.value, schema().classes().map(|c| c.name));
-            let hint = hint.map(|name| format!("did you mean `{name}`?"));
-            self.faults.add(from.class.span, &from.class.value, format!("no OCSF class `{}`", from.class.value), hint);
+            let names = schema().classes().filter(|c| !c.deprecated).map(|c| c.name);
+            let hint = nearest(&from.class.value, names).map(|name| format!("did you mean `{name}`?"));
+            let known = schema().class(&from.class.value).is_some();
+            let what = if known { "deprecated OCSF class" } else { "no OCSF class" };
+            self.faults.add(from.class.span, &from.class.value, format!("{what} `{}`", from.class.value), hint);
             return None;
         };
+        let before = self.faults.len();
         let profiles = self.profiles(class, &from.profiles);
         let each = self.each(from);
         let mut plan = ClassPlan {
@@ -158,7 +165,10 @@ impl<'f> Compiler<'_, 'f> {
                 target.column.is_some() || target.caption_column.is_some()
             })
             .collect();
-        check::requirements(&mut plan, &from.class, &mut self.faults);
+        // A rule that is at fault fills nothing: saying so twice helps nobody.
+        if self.faults.len() == before {
+            check::requirements(&mut plan, &from.class, &mut self.faults);
+        }
         Some(plan)
     }
 
@@ -357,6 +367,11 @@ impl<'f> Compiler<'_, 'f> {
             let operand = match part.operand {
                 expr::Operand::Literal(text) => Operand::Literal(text.into()),
                 expr::Operand::Path(path) => self.operand(at, &path, tree)?,
+                expr::Operand::Pick { key, equals, value } => Operand::Pick {
+                    key: self.slots.add(&key),
+                    equals: equals.into(),
+                    value: self.slots.add(&value),
+                },
             };
             alternatives.push(Alternative { operand, functions });
         }

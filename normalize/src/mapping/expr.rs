@@ -15,6 +15,8 @@ pub(super) struct Alternative {
 pub(super) enum Operand {
     /// A path in the event, in canonical form.
     Path(String),
+    /// The path `value` in that element of a list whose member at the path `key` is `equals`.
+    Pick { key: String, equals: String, value: String },
     /// A constant in single quotes.
     Literal(String),
 }
@@ -39,11 +41,11 @@ fn alternative(offset: usize, text: &str) -> Result<Alternative, ExprFault> {
     let at = offset + at + lead;
     let operand = match first.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
         Some(literal) => Operand::Literal(literal.to_owned()),
-        None => Operand::Path(canonical_path(first).ok_or_else(|| ExprFault {
+        None => path(first).ok_or_else(|| ExprFault {
             offset: at,
             text: first.to_owned(),
             message: format!("`{first}` is not a path"),
-        })?),
+        })?,
     };
     let functions = parts
         .map(|(inner, name)| {
@@ -52,6 +54,37 @@ fn alternative(offset: usize, text: &str) -> Result<Alternative, ExprFault> {
         })
         .collect();
     Ok(Alternative { operand, functions })
+}
+
+/// A path, or one that picks an element of a list: `parameters[name=ip].value`.
+fn path(text: &str) -> Option<Operand> {
+    let Some((list, key, rest)) = filter(text) else {
+        return canonical_path(text).map(Operand::Path);
+    };
+    let (key, equals) = key.split_once('=')?;
+    let equals = equals.strip_prefix('"').and_then(|e| e.strip_suffix('"')).unwrap_or(equals);
+    Some(Operand::Pick {
+        key: canonical_path(&format!("{list}[].{key}"))?,
+        equals: equals.to_owned(),
+        value: canonical_path(&format!("{list}[]{rest}"))?,
+    })
+}
+
+/// The parts of `list[key=word]rest`, if there are such brackets outside quotes.
+fn filter(text: &str) -> Option<(&str, &str, &str)> {
+    let (mut open, mut quoted) = (None, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '"' => quoted = !quoted,
+            '[' if !quoted => open = Some(at),
+            ']' if !quoted => match open {
+                Some(start) if at > start + 1 => return Some((&text[..start], &text[start + 1..at], &text[at + 1..])),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    None
 }
 
 fn trimmed(text: &str) -> (usize, &str) {
@@ -141,5 +174,22 @@ mod tests {
             ])
         );
         assert_eq!(parse("a ?? b c").err().map(|f| f.offset), Some(5));
+    }
+
+    #[test]
+    fn elements_are_picked_by_a_member() {
+        let pick = |key: &str, equals: &str, value: &str| {
+            Some(Operand::Pick { key: key.into(), equals: equals.into(), value: value.into() })
+        };
+        for (text, expected) in [
+            ("a[].b[name=x].value", pick("a[].b[].name", "x", "a[].b[].value")),
+            ("b[name=\"New | \\ [x]\"].v[]", pick("b[].name", "New | \\ [x]", "b[].v[]")),
+            ("b[n=x]", pick("b[].n", "x", "b[]")),
+            ("b[x].v", None),
+            ("b[=x].v", None),
+            ("a[].b", Some(Operand::Path("a[].b".into()))),
+        ] {
+            assert_eq!(path(text), expected, "{text}");
+        }
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Recognise {
 /// How events are found in a unit.
 pub(super) enum Framing {
     Json { arrays: Vec<String> },
-    Lines { header: bool, known: Vec<String>, default: Vec<String>, null: String },
+    Lines { header: bool, known: Vec<String>, default: Vec<Vec<String>>, null: String },
 }
 
 /// `set`, `map` and `also`.
@@ -169,13 +169,23 @@ fn lines(node: &Node, faults: &mut Faults<'_>) -> Framing {
     for (key, node) in table(node, "`lines`", faults) {
         match (key.value.as_str(), &node.value) {
             ("fields", Value::Text(word)) if word == "header" => header = true,
-            ("fields" | "default", _) => default = names(node, "`fields`", faults),
+            ("fields" | "default", _) => default = layouts(node, faults),
             ("known", _) => known = names(node, "`known`", faults),
             ("null", _) => null = text(node, "`null`", faults).value,
             _ => faults.unknown_key(key, &["fields", "known", "default", "null"]),
         }
     }
     Framing::Lines { header, known, default, null }
+}
+
+/// One list of names, or several.
+fn layouts(node: &Node, faults: &mut Faults<'_>) -> Vec<Vec<String>> {
+    match list(node) {
+        several @ [Node { value: Value::List(_), .. }, ..] => {
+            several.iter().map(|n| names(n, "`fields`", faults)).collect()
+        }
+        _ => vec![names(node, "`fields`", faults)],
+    }
 }
 
 fn common(node: &Node, faults: &mut Faults<'_>) -> Block {

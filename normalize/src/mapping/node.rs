@@ -129,6 +129,10 @@ impl<'s> Faults<'s> {
         self.found
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.found.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

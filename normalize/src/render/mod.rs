@@ -17,6 +17,7 @@ use crate::event::{BaseRow, EventRow, MARK_REJECT, Sink};
 use crate::normalizer::ReplayUnit;
 use crate::plan::{Alternative, Candidate, Constant, Expr, Operand, Rule, Target, TargetLeaf};
 use crate::rows::direction;
+use crate::scan::Kind;
 use crate::schema::schema;
 use crate::unit::EventId;
 use crate::value::{Val, is_internal};
@@ -232,8 +233,10 @@ impl<'e> Builder<'e> {
             Rule::Constant(constant) => Some(Given::Constant(constant)),
             Rule::Expr(expr) => {
                 let value = self.view.expr(expr).ok().flatten();
-                self.note(expr, value.is_some());
-                value.map(Given::Value)
+                let done = value.is_some_and(|value| self.put(target, 0, Given::Value(value)));
+                // A value that its target refused stays in `unmapped`.
+                self.note(expr, done);
+                return done;
             }
             Rule::Lookup { expr, table, otherwise, absent } => {
                 let found = match self.view.expr(expr).ok().flatten() {
@@ -249,11 +252,11 @@ impl<'e> Builder<'e> {
 
     fn values(&mut self, target: &'e Target, expr: &'e Expr) -> bool {
         let values = self.view.all(expr).unwrap_or_default();
-        self.note(expr, !values.is_empty());
         let mut some = false;
         for (element, value) in values {
             some |= self.put(target, element, Given::Value(value));
         }
+        self.note(expr, some);
         some
     }
 
@@ -267,7 +270,11 @@ impl<'e> Builder<'e> {
                 if !text.strip_prefix(&**path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])) {
                     continue;
                 }
-                below.leaf(&self.view, leaf, path.matches(['.', '[']).count() + 1);
+                // A null in place of the tree is no tree; one within it belongs to its structure.
+                if leaf.kind == Kind::Null && text == **path {
+                    continue;
+                }
+                below.leaf(&self.view, leaf, steps(path));
                 self.used.insert(leaf.start);
                 some = true;
             }
@@ -335,6 +342,10 @@ impl<'e> Builder<'e> {
                 self.used.extend(self.view.slots.all(slot).iter().map(|(_, place)| place.start));
             }
             Operand::Slot(slot) => self.used.extend(self.view.slot(slot).map(|place| place.start)),
+            Operand::Pick { key, ref equals, value } => {
+                let places = self.view.pick(key, equals, value);
+                self.used.extend(places.into_iter().flat_map(|(key, value)| [key.start, value.start]));
+            }
             Operand::Element | Operand::Field(_) => {
                 self.used.extend(self.view.row.and_then(|r| r.place).map(|p: Place| p.start));
             }
@@ -360,13 +371,21 @@ impl<'e> Builder<'e> {
     fn unmapped(&self) -> Map<String, Value> {
         let mut rest = Tree::default();
         for leaf in &self.view.scanned.leaves {
-            if self.used.contains(&leaf.start) || !self.view.in_row(leaf) {
+            // A null says nothing; the raw event keeps it.
+            let null = leaf.kind == Kind::Null;
+            if null || self.used.contains(&leaf.start) || !self.view.in_row(leaf) {
                 continue;
             }
             rest.leaf(&self.view, leaf, 0);
         }
         rest.into_object()
     }
+}
+
+/// Number of steps of a canonical path: separators outside quotes, and the first.
+fn steps(path: &str) -> usize {
+    let outside = path.split('"').step_by(2);
+    1 + outside.map(|part| part.matches(['.', '[']).count()).sum::<usize>()
 }
 
 fn constant_json(constant: &Constant) -> Value {
@@ -382,7 +401,8 @@ fn value_json(value: &Val<'_>, float: bool) -> Value {
         Val::Time(micros) => json!(micros.div_euclid(1000)),
         Val::Int(n) => json!(n),
         Val::Bool(b) => json!(b),
-        Val::Number(text) | Val::Text(std::borrow::Cow::Borrowed(text)) if float => tree::number(text),
+        // Digits that no float holds are lost in an attribute that is one.
+        Val::Number(_) | Val::Text(_) if float => value.text().parse::<f64>().map_or(Value::Null, |x| json!(x)),
         Val::Number(text) => tree::number(text),
         Val::Text(text) => json!(text),
     }

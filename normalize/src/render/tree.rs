@@ -136,7 +136,8 @@ pub(super) fn number(text: &str) -> Value {
     if let Ok(n) = text.parse::<u64>() {
         return n.into();
     }
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let significant = text.trim_start_matches(['-', '0', '.']);
+    let digits = significant.bytes().filter(u8::is_ascii_digit).count();
     match text.parse::<f64>() {
         Ok(x) if x.is_finite() && digits <= 17 => x.into(),
         _ => Value::String(text.to_owned()),

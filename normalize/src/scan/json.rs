@@ -17,11 +17,14 @@ pub(super) struct Turn {
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     pub turns: Vec<Turn>,
+    /// Members seen: the key's path, and the object it is in.
     seen: FxHashSet<(PathId, u32)>,
 }
 
 struct Container {
     path: PathId,
+    /// Number of the container in the event.
+    number: u32,
     /// The path of the elements, for an array.
     item: Option<PathId>,
     /// The container has a member or element already.
@@ -35,6 +38,7 @@ struct Reader<'a> {
     /// Open array elements, the innermost last.
     elements: Vec<u32>,
     turn: Turn,
+    containers: u32,
 }
 
 /// Reads the value at the start of `bytes`.
@@ -47,11 +51,11 @@ pub(super) fn read(
     trace.turns.clear();
     trace.seen.clear();
     let mut reader =
-        Reader { bytes, at: 0, stack: Vec::new(), elements: vec![0], turn: Turn::default() };
+        Reader { bytes, at: 0, stack: Vec::new(), elements: vec![0], turn: Turn::default(), containers: 0 };
     let mut path = PathId::ROOT;
     loop {
         reader.value(path, paths, out, trace)?;
-        match reader.next(paths, out)? {
+        match reader.next(paths, out, trace)? {
             Some(next) => path = next,
             None => break,
         }
@@ -81,7 +85,8 @@ impl Reader<'_> {
             return Err(ScanError { truncated: false, ..self.fail("nested deeper than 128") });
         }
         self.at += 1;
-        self.stack.push(Container { path, item, filled: false });
+        self.stack.push(Container { path, number: self.containers, item, filled: false });
+        self.containers += 1;
         Ok(())
     }
 
@@ -123,7 +128,6 @@ impl Reader<'_> {
         };
         self.at = after;
         let element = self.elements.last().copied().unwrap_or(0);
-        out.duplicate_keys |= !trace.seen.insert((path, element)) && path != PathId::OVERFLOW;
         out.leaves.push(Leaf { path, start: start as u32, end: end as u32, kind, element });
         trace.turns.push(std::mem::take(&mut self.turn));
         Ok(())
@@ -147,10 +151,15 @@ impl Reader<'_> {
 
     /// After a value or an opening bracket: goes to the next value and says its path, or closes
     /// containers until the event ends.
-    fn next(&mut self, paths: &mut PathTable, out: &mut Scanned) -> Result<Option<PathId>, ScanError> {
+    fn next(
+        &mut self,
+        paths: &mut PathTable,
+        out: &mut Scanned,
+        trace: &mut Trace,
+    ) -> Result<Option<PathId>, ScanError> {
         loop {
             let Some(top) = self.stack.last() else { return Ok(None) };
-            let (path, item, filled) = (top.path, top.item, top.filled);
+            let (path, number, item, filled) = (top.path, top.number, top.item, top.filled);
             self.space();
             let close = if item.is_some() { b']' } else { b'}' };
             match self.peek() {
@@ -171,7 +180,7 @@ impl Reader<'_> {
                         self.leave_element();
                     }
                 }
-                Some(_) if !filled => {}
+                _ if !filled => {}
                 _ => return Err(self.fail("expected `,` or a closing bracket")),
             }
             if let Some(top) = self.stack.last_mut() {
@@ -182,7 +191,11 @@ impl Reader<'_> {
                     self.enter_element(out);
                     Ok(Some(item))
                 }
-                None => self.key(path, paths).map(Some),
+                None => {
+                    let key = self.key(path, paths)?;
+                    out.duplicate_keys |= key != PathId::OVERFLOW && !trace.seen.insert((key, number));
+                    Ok(Some(key))
+                }
             };
         }
     }

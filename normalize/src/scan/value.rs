@@ -66,7 +66,8 @@ fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
     if bytes[at] == b'-' {
         at += 1;
     }
-    at = digits(bytes, at)?;
+    // No digit may follow a leading zero.
+    at = if bytes.get(at) == Some(&b'0') { at + 1 } else { digits(bytes, at)? };
     if bytes.get(at) == Some(&b'.') {
         at = digits(bytes, at + 1)?;
     }

@@ -350,7 +350,7 @@ fn collect_numbers<'a>(value: &'a mut serde_json::Value, out: &mut Vec<&'a mut s
         serde_json::Value::Number(_) => out.push(value),
         serde_json::Value::Array(items) => items.iter_mut().for_each(|item| collect_numbers(item, out)),
         serde_json::Value::Object(fields) => {
-            fields.values_mut().for_each(|field| collect_numbers(field, out))
+            fields.values_mut().for_each(|field| collect_numbers(field, out));
         }
         _ => {}
     }
@@ -514,6 +514,20 @@ fn copies_without_the_units_of_others() {
     }
     assert!(copy.time_min_ms <= segment.time_min_ms && copy.time_max_ms >= segment.time_max_ms - 1);
     assert_eq!(findings(&copy, &copy.bytes), []);
+}
+
+/// Readers run on a multi-threaded runtime.
+#[test]
+fn futures_can_be_spawned() {
+    fn spawnable<F: Future + Send>(_: &F) {}
+    let (segment, _) = &build(&[example_unit()], 1, BuilderOptions::default())[0];
+    let store: Arc<dyn Store> = MemoryStore::of("s", segment.bytes.clone());
+    let facts = segment.facts();
+    spawnable(&verify(&store, "s", &facts));
+    let reader = block_on(SegmentReader::open(Arc::clone(&store), "s")).unwrap();
+    spawnable(&SegmentReader::open(store, "s"));
+    spawnable(&reader.read_block(0));
+    spawnable(&reader.units());
 }
 
 #[test]

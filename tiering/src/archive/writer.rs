@@ -173,7 +173,7 @@ impl SegmentBuilder {
     }
 
     /// [`Self::event`] for an event of which only the earliest and latest possible time is known.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         unit: u32,
         offset: u32,
@@ -199,7 +199,7 @@ impl SegmentBuilder {
         Ok(local)
     }
 
-    /// Adds the residue of `unit`; it is compressed at once.
+    /// Adds the residue of `unit`, which also says its `events_total`; it is compressed at once.
     pub fn residue(&mut self, unit: u32, residue: &Residue) -> Result<(), ArchiveError> {
         self.stream_of(unit)?;
         let content = residue.encode();
@@ -212,7 +212,9 @@ impl SegmentBuilder {
             self.options.level,
             &mut self.out,
         )?;
-        self.units[unit as usize].residue = Some(place(offset, &self.out));
+        let meta = &mut self.units[unit as usize];
+        meta.residue = Some(place(offset, &self.out));
+        meta.events_total = residue.events() as u32;
         Ok(())
     }
 
@@ -231,6 +233,11 @@ impl SegmentBuilder {
     /// Bytes of all events so far, without newlines.
     pub fn raw_bytes(&self) -> u64 {
         self.raw_bytes
+    }
+
+    /// Names of the sources of its units.
+    pub fn sources(&self) -> &[String] {
+        &self.sources
     }
 
     /// Whether nothing was registered: such a segment need not exist.

@@ -100,12 +100,13 @@ pub(crate) fn writer_properties(rows: usize) -> Result<WriterProperties, Parquet
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
         .set_data_page_row_count_limit(PAGE_ROWS_MAX)
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_bloom_filter_fpp(BLOOM_FPP)
-        // the filters are folded to what their columns really hold
-        .set_bloom_filter_max_ndv(rows.clamp(1, ROW_GROUP_ROWS_MAX) as u64)
         .set_sorting_columns(Some(sorting.collect()));
+    // the filters are folded to what their columns really hold
+    let values_max = rows.clamp(1, ROW_GROUP_ROWS_MAX) as u64;
     for column in COLUMNS.iter().filter(|c| c.bloom) {
-        builder = builder.set_column_bloom_filter_enabled(ColumnPath::from(column.name), true);
+        builder = builder
+            .set_column_bloom_filter_fpp(ColumnPath::from(column.name), BLOOM_FPP)
+            .set_column_bloom_filter_max_ndv(ColumnPath::from(column.name), values_max);
     }
     for name in UNIQUE_COLUMNS {
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(name), false);

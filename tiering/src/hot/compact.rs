@@ -24,7 +24,7 @@ use super::{
     HotError, HotFile, HotTable,
     columns::{file_schema, writer_properties},
     stats::delta_stats,
-    table::{log_files, put_file},
+    table::{Tries, log_files, put_file},
 };
 use crate::{
     delta,
@@ -69,16 +69,16 @@ impl HotTable {
     /// Commits the exchange, unless one of the files has left the table meanwhile.
     async fn replace(&self, removes: Vec<Action>, merged: &HotFile) -> Result<bool, HotError> {
         let mut added = None;
-        self.retrying(async |table| {
-            let present: Vec<String> = log_files(table)?.iter().map(|f| f.path().into_owned()).collect();
+        let mut tries = Tries::default();
+        loop {
+            let mut table = self.newest().await?;
+            let present: Vec<String> = log_files(&table)?.iter().map(|f| f.path().into_owned()).collect();
             let gone = |a: &Action| matches!(a, Action::Remove(r) if !present.contains(&r.path));
             if removes.iter().any(gone) {
                 return Ok(false);
             }
             if added.is_none() {
-                let Action::Add(mut add) = put_file(&table.log_store(), merged).await? else {
-                    return Ok(false);
-                };
+                let mut add = put_file(&table.log_store(), merged).await?;
                 add.data_change = false;
                 added = Some(Action::Add(add));
             }
@@ -86,10 +86,11 @@ impl HotTable {
             let operation =
                 DeltaOperation::Optimize { predicate: None, target_size: COMPACT_BYTES_TARGET as i64 };
             // No rebase: whether the files are still there is asked of this snapshot.
-            delta::commit(table, actions, operation, Vec::new(), 0).await?;
-            Ok(true)
-        })
-        .await
+            match delta::commit(&mut table, actions, operation, Vec::new(), 0).await {
+                Ok(_) => return Ok(true),
+                Err(error) => tries.again(table, error).await?,
+            }
+        }
     }
 }
 

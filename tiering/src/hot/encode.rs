@@ -83,8 +83,7 @@ struct Place {
 type Partition = (u8, i32);
 
 fn group(rows: &[HotRows], now_ms: i64) -> Result<BTreeMap<Partition, Vec<Place>>, HotError> {
-    let today = now_ms.div_euclid(DAY_MICROS / 1000) as i32;
-    let plausible = today - EVENT_AGE_DAYS_MAX..=today + EVENT_AHEAD_DAYS_MAX;
+    let today = today(now_ms);
     let mut groups: BTreeMap<Partition, Vec<Place>> = BTreeMap::new();
     for (batch, rows) in rows.iter().enumerate() {
         let n = rows.rows.num_rows();
@@ -93,13 +92,28 @@ fn group(rows: &[HotRows], now_ms: i64) -> Result<BTreeMap<Partition, Vec<Place>
         }
         let (times, class_uids) = sort_columns(&rows.rows)?;
         for (row, ((class, time), class_uid)) in rows.class.iter().zip(times).zip(class_uids).enumerate() {
-            let day = day_of(*time);
-            let day = if plausible.contains(&day) { day } else { today };
+            let day = plausible_day(*time, today);
             let place = Place { class_uid: *class_uid, time: *time, batch: batch as u32, row: row as u32 };
             groups.entry((*class, day)).or_default().push(place);
         }
     }
     Ok(limit(groups, today))
+}
+
+fn today(now_ms: i64) -> i32 {
+    now_ms.div_euclid(DAY_MICROS / 1000) as i32
+}
+
+/// The day of a moment, or that of its ingest where it is not plausible.
+fn plausible_day(micros: i64, today: i32) -> i32 {
+    let day = day_of(micros);
+    let plausible = today - EVENT_AGE_DAYS_MAX..=today + EVENT_AHEAD_DAYS_MAX;
+    if plausible.contains(&day) { day } else { today }
+}
+
+/// The partition day of an event at `micros` that was ingested at `now_ms`.
+pub fn event_day(micros: i64, now_ms: i64) -> Result<Date, HotError> {
+    date(plausible_day(micros, today(now_ms)))
 }
 
 /// Moves the smallest days to the day of ingest until a commit may touch all that is left.

@@ -25,8 +25,10 @@ pub use columns::{
 };
 pub use compact::{COMPACT_BYTES_TARGET, COMPACT_FILES_MIN, Compacted};
 pub(crate) use encode::day_number;
-pub use encode::{COMMIT_PARTITIONS_MAX, EVENT_AGE_DAYS_MAX, EVENT_AHEAD_DAYS_MAX, HotFile, HotRows, encode};
-pub use table::{COMMIT_ATTEMPTS_MAX, HotCommit, HotStats, HotTable};
+pub use encode::{
+    COMMIT_PARTITIONS_MAX, EVENT_AGE_DAYS_MAX, EVENT_AHEAD_DAYS_MAX, HotFile, HotRows, encode, event_day,
+};
+pub use table::{COMMIT_ATTEMPTS_MAX, HotCommit, HotStats, HotTable, due};
 
 use crate::delta::DeltaError;
 

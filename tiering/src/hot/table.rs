@@ -5,12 +5,15 @@ use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
 use arrow::datatypes::{Field, Schema};
 use deltalake::{
     DeltaTable,
-    kernel::{Action, LogicalFileView, StructType, Transaction, engine::arrow_conversion::TryIntoKernel},
+    kernel::{
+        Action, Add, LogicalFileView, StructType, Transaction, engine::arrow_conversion::TryIntoKernel,
+    },
+    operations::vacuum::VacuumMode,
     protocol::{DeltaOperation, SaveMode},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     HotError, HotFile,
@@ -92,31 +95,34 @@ impl HotTable {
 
     /// Adds the files of epoch `seq` of `worker` and records the position in one commit; an epoch
     /// without rows only records it. Sequence numbers of a worker rise. Adding an epoch again,
-    /// whoever tries, changes nothing.
+    /// whoever tries, changes nothing: after an error, whose outcome may be unclear, just try again.
     pub async fn commit(&self, files: Vec<HotFile>, worker: &str, seq: u64) -> Result<HotCommit, HotError> {
         let app = app_id(worker);
         let version = i64::try_from(seq).map_err(|_| HotError::Rows(format!("sequence number {seq}")))?;
         let mut adds = None;
-        self.retrying(async |table| {
-            if position(table, &app).await?.is_some_and(|done| done >= seq) {
+        let mut tries = Tries::default();
+        loop {
+            let mut table = self.newest().await?;
+            if position(&table, &app).await?.is_some_and(|done| done >= seq) {
                 return Ok(HotCommit { version: table.version().unwrap_or_default(), added: false });
             }
-            if adds.is_none() {
-                adds = Some(put_files(table, &files).await?);
-            }
+            let actions = match &adds {
+                Some(actions) => Vec::clone(actions),
+                None => adds.insert(put_files(&table, &files).await?).clone(),
+            };
             let operation = DeltaOperation::Write {
                 mode: SaveMode::Append,
                 partition_by: Some(PARTITION_COLUMNS.map(str::to_owned).to_vec()),
                 predicate: None,
             };
-            let transaction = Transaction::new(app.as_str(), version);
-            let actions = adds.clone().unwrap_or_default();
+            let transaction = vec![Transaction::new(app.as_str(), version)];
             // Stepping over other workers' commits is safe: a commit of the same worker among them
             // is a conflict.
-            let version = delta::commit(table, actions, operation, vec![transaction], REBASES_MAX).await?;
-            Ok(HotCommit { version, added: true })
-        })
-        .await
+            match delta::commit(&mut table, actions, operation, transaction, REBASES_MAX).await {
+                Ok(version) => return Ok(HotCommit { version, added: true }),
+                Err(error) => tries.again(table, error).await?,
+            }
+        }
     }
 
     /// Drops the days whose every moment is longer ago than their class stays hot, and names them.
@@ -126,29 +132,40 @@ impl HotTable {
         classes: &[RetentionClass],
         now_ms: i64,
     ) -> Result<Vec<(String, Date)>, HotError> {
-        let expired = |(name, day): &(String, Date)| {
-            let class = classes.iter().find(|c| c.name == *name);
-            let end_ms = (i64::from(day_number(*day)) + 1) * DAY_MS;
-            let hot_ms = |c: &RetentionClass| i64::try_from(c.hot.as_millis()).unwrap_or(i64::MAX);
-            class.is_some_and(|c| end_ms.saturating_add(hot_ms(c)) <= now_ms)
-        };
-        self.retrying(async |table| {
-            let mut dropped = BTreeMap::new();
-            for file in log_files(table)? {
+        let expired = |partition: &(String, Date)| is_due(partition, classes, now_ms);
+        let mut tries = Tries::default();
+        loop {
+            let mut table = self.newest().await?;
+            let mut dropped: BTreeMap<(String, Date), Vec<Action>> = BTreeMap::new();
+            for file in log_files(&table)? {
                 if let Some(partition) = partition_of(&file).filter(expired) {
-                    let files: &mut Vec<Action> = dropped.entry(partition).or_default();
-                    files.push(Action::Remove(file.remove_action(true)));
+                    dropped.entry(partition).or_default().push(Action::Remove(file.remove_action(true)));
                 }
             }
-            if !dropped.is_empty() {
-                tracing::info!(partitions = dropped.len(), "hot days expired");
-                let removes = dropped.values().flatten().cloned().collect();
-                let operation = DeltaOperation::Delete { predicate: None };
-                delta::commit(table, removes, operation, Vec::new(), 0).await?;
+            if dropped.is_empty() {
+                return Ok(Vec::new());
             }
-            Ok(dropped.into_keys().collect())
-        })
-        .await
+            let removes = dropped.values().flatten().cloned().collect();
+            let operation = DeltaOperation::Delete { predicate: None };
+            match delta::commit(&mut table, removes, operation, Vec::new(), 0).await {
+                Err(error) => tries.again(table, error).await?,
+                Ok(version) => {
+                    tracing::info!(partitions = dropped.len(), version, "hot days expired");
+                    return Ok(dropped.into_keys().collect());
+                }
+            }
+        }
+    }
+
+    /// Deletes files that left the table, or never came into it, at least a week ago, and gives their
+    /// number. Younger ones may belong to a commit or a reader that is still under way.
+    pub async fn vacuum(&self) -> Result<usize, HotError> {
+        let table = self.fresh().await?;
+        let url = table.table_url().to_string();
+        // the table's own retention, a week, is the default and is enforced
+        let done = table.vacuum().with_mode(VacuumMode::Full).await;
+        let fail = |e| HotError::Delta(DeltaError::Table { table: url, source: Box::new(e) });
+        done.map(|(_, metrics)| metrics.files_deleted.len()).map_err(fail)
     }
 
     /// Size of every partition (class, day).
@@ -163,45 +180,62 @@ impl HotTable {
         Ok(partitions)
     }
 
-    /// The newest snapshot.
+    /// A copy of the newest snapshot, for readers.
     pub(crate) async fn fresh(&self) -> Result<DeltaTable, HotError> {
-        let mut table = self.table.lock().await;
-        update(&mut table).await?;
-        Ok(table.clone())
+        Ok(self.newest().await?.clone())
     }
 
-    /// Runs `attempt` on the newest snapshot, and again on a newer one if another commit won. After an
-    /// unclear outcome, too, the next snapshot tells.
-    pub(super) async fn retrying<T>(
-        &self,
-        mut attempt: impl AsyncFnMut(&mut DeltaTable) -> Result<T, HotError>,
-    ) -> Result<T, HotError> {
-        let mut tries = 0;
-        loop {
-            let mut table = self.table.lock().await;
-            update(&mut table).await?;
-            match attempt(&mut table).await {
-                Err(HotError::Delta(error)) if error.is_conflict() && tries < COMMIT_ATTEMPTS_MAX => {
-                    tries += 1;
-                    drop(table);
-                    tracing::debug!(tries, "hot commit lost against another one");
-                    tokio::time::sleep(PAUSE * tries).await;
-                }
-                done => return done,
-            }
-        }
+    /// The newest snapshot, to commit from.
+    pub(super) async fn newest(&self) -> Result<MutexGuard<'_, DeltaTable>, HotError> {
+        let mut table = self.table.lock().await;
+        let updated = table.update_state().await;
+        updated.map_err(|e| table_error(&table, e))?;
+        Ok(table)
     }
+}
+
+/// How often a commit has been tried.
+#[derive(Default)]
+pub(super) struct Tries(u32);
+
+impl Tries {
+    /// Lets others go first after a commit that lost against one; anything else is given back.
+    pub(super) async fn again(
+        &mut self,
+        table: MutexGuard<'_, DeltaTable>,
+        error: DeltaError,
+    ) -> Result<(), DeltaError> {
+        drop(table);
+        self.0 += 1;
+        if !error.is_conflict() || self.0 >= COMMIT_ATTEMPTS_MAX {
+            return Err(error);
+        }
+        tracing::debug!(tries = self.0, "hot commit lost against another one");
+        tokio::time::sleep(PAUSE * self.0).await;
+        Ok(())
+    }
+}
+
+/// Of these partitions, the ones whose every moment is longer ago than their class stays hot.
+pub fn due<'p>(
+    partitions: impl IntoIterator<Item = &'p (String, Date)>,
+    classes: &[RetentionClass],
+    now_ms: i64,
+) -> Vec<(String, Date)> {
+    partitions.into_iter().filter(|p| is_due(p, classes, now_ms)).cloned().collect()
+}
+
+fn is_due((name, day): &(String, Date), classes: &[RetentionClass], now_ms: i64) -> bool {
+    let class = classes.iter().find(|c| c.name == *name);
+    let end_ms = (i64::from(day_number(*day)) + 1) * DAY_MS;
+    let hot_ms = |c: &RetentionClass| i64::try_from(c.hot.as_millis()).unwrap_or(i64::MAX);
+    class.is_some_and(|c| end_ms.saturating_add(hot_ms(c)) <= now_ms)
 }
 
 /// The files of a loaded snapshot.
 pub(super) fn log_files(table: &DeltaTable) -> Result<Vec<LogicalFileView>, HotError> {
     let state = table.snapshot().map_err(|e| table_error(table, e))?;
     Ok(state.log_data().iter().collect())
-}
-
-async fn update(table: &mut DeltaTable) -> Result<(), HotError> {
-    let updated = table.update_state().await;
-    updated.map_err(|e| table_error(table, e))
 }
 
 fn table_error(table: &DeltaTable, source: deltalake::DeltaTableError) -> HotError {
@@ -221,18 +255,17 @@ async fn position(table: &DeltaTable, app: &str) -> Result<Option<u64>, HotError
 
 async fn put_files(table: &DeltaTable, files: &[HotFile]) -> Result<Vec<Action>, HotError> {
     let log = table.log_store();
-    let puts = stream::iter(files).map(|file| put_file(&log, file)).buffer_unordered(PUTS_MAX);
-    puts.try_collect().await
+    let puts: Vec<_> = files.iter().map(|file| put_file(&log, file)).collect();
+    stream::iter(puts).buffer_unordered(PUTS_MAX).map_ok(Action::Add).try_collect().await
 }
 
 /// Puts a file durably; it is seen once its action is committed.
 pub(super) async fn put_file(
     log: &deltalake::logstore::LogStoreRef,
     file: &HotFile,
-) -> Result<Action, HotError> {
+) -> Result<Add, HotError> {
     let partition = [(RETENTION, Some(file.class.clone())), (EVENT_DAY, Some(file.day.to_string()))];
-    let add = delta::put_file(log, &partition, file.bytes.clone(), file.stats.clone()).await?;
-    Ok(Action::Add(add))
+    Ok(delta::put_file(log, &partition, file.bytes.clone(), file.stats.clone()).await?)
 }
 
 /// A table of an older program gets the columns that came since; its old files read as null there.

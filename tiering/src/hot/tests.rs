@@ -305,3 +305,24 @@ async fn compaction_merges_sorted_and_changes_no_row() {
     // the epochs stay known
     assert_eq!(table.position("w1").await.unwrap(), Some(n as u64 - 1));
 }
+
+#[tokio::test]
+async fn vacuum_deletes_only_what_is_old_and_not_in_the_table() {
+    let (folder, lake) = lake();
+    let table = HotTable::open(&lake).await.unwrap();
+    table.commit(files("a", &[NOW_MS * 1000 - 20 * DAY_US; 4]), "w1", 1).await.unwrap();
+    assert_eq!(table.expire(&classes(), NOW_MS).await.unwrap().len(), 1);
+    let bulk = folder.path().join("hot/retention=bulk/event_day=2026-01-11");
+    let week_ago = std::time::SystemTime::now() - Duration::from_secs(8 * 86_400);
+    for (name, old) in [("orphan.parquet", true), ("in-flight.parquet", false)] {
+        let file = std::fs::File::create(bulk.join(name)).unwrap();
+        if old {
+            file.set_modified(week_ago).unwrap();
+        }
+    }
+    assert_eq!(table.vacuum().await.unwrap(), 1);
+    // left: what expired just now, and what may be about to be committed
+    assert_eq!(std::fs::read_dir(&bulk).unwrap().count(), 2);
+    assert!(!bulk.join("orphan.parquet").exists());
+    assert_eq!(total(&table).await.rows, 2);
+}

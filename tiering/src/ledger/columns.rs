@@ -24,6 +24,8 @@ pub(super) const AT: &str = "at";
 pub(super) const KIND: &str = "kind";
 /// Key of a consumed unit, 32 hex digits; has a bloom filter.
 pub(super) const UNIT_KEY: &str = "unit_key";
+/// Key of a unit's delivered object within its store.
+pub(super) const DELIVERED_KEY: &str = "delivered_key";
 /// The kind of most rows, by far.
 pub(super) const UNIT_CONSUMED: &str = "unit_consumed";
 /// What has no column of its own.
@@ -64,7 +66,7 @@ const COLUMNS: &[(&str, Type)] = &[
     ("gaps", Type::List),
     ("raw_bytes", Type::Long),
     ("stored_bytes", Type::Long),
-    ("delivered_key", Type::Text),
+    (DELIVERED_KEY, Type::Text),
     ("delivered_bytes", Type::Long),
     (DETAIL, Type::Text),
 ];

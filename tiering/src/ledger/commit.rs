@@ -25,7 +25,7 @@ use super::{
     load,
     state::FileEntry,
 };
-use crate::delta;
+use crate::delta::{self, DeltaError};
 
 /// Most facts in one commit.
 pub const FACTS_MAX: usize = 100_000;
@@ -33,13 +33,13 @@ pub const FACTS_MAX: usize = 100_000;
 const TRIES_MAX: u32 = 64;
 /// Longest pause between two tries, in milliseconds.
 const PAUSE_MS_MAX: u64 = 1000;
-/// Reads of the log, after a write whose outcome is not known, before the caller is told so.
+/// Writes that fail, and reads of the log after one, before the caller is told that nobody knows.
 const OUTCOME_TRIES_MAX: u32 = 5;
 /// Log entries read before their files are.
 const ENTRIES_MAX: usize = 64;
 /// A head that was not seen to be the last for so long is loaded anew: entries after it may have
 /// been removed from the log, which keeps them for 30 days.
-const HEAD_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+const HEAD_AGE_MAX: Duration = Duration::from_hours(24);
 
 /// A commit that is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,10 @@ impl<'a> Attempt<'a> {
     }
 
     pub(super) async fn run(self, head: &mut Head) -> Result<u64, CommitError> {
+        // The error of a write that may yet land.
+        let mut unsure = None;
+        let mut failures = 0;
+        let mut landed = Landed::default();
         for attempt in 0..TRIES_MAX {
             let operation = DeltaOperation::Write {
                 mode: SaveMode::Append,
@@ -134,14 +138,21 @@ impl<'a> Attempt<'a> {
             let target = head.version + 1;
             let written =
                 delta::append(&self.inner.log, target, actions, operation, self.transactions.clone()).await;
-            let landed = match written {
+            match written {
                 Ok(true) => return self.folded(head, target),
-                Ok(false) => self.inner.catch_up(head).await.map_err(CommitError::Unknown)?,
-                Err(e) => self.outcome(head, e.into()).await?,
-            };
+                Ok(false) => self.inner.catch_up(head, &mut landed).await.map_err(CommitError::Unknown)?,
+                Err(e) => {
+                    self.outcome(head, &mut landed, &e).await?;
+                    unsure = Some(e);
+                    failures += 1;
+                }
+            }
             // An answer may have been lost on the way: the entry that won can be our own.
             if let Some(version) = landed.adds.get(&self.add.path) {
                 return Ok(*version);
+            }
+            if head.version >= target {
+                unsure = None;
             }
             let taken: Vec<UnitKey> =
                 self.units.iter().copied().filter(|u| landed.units.contains(u)).collect();
@@ -150,9 +161,12 @@ impl<'a> Attempt<'a> {
                 delta::discard(&self.inner.log, &self.add.path).await;
                 return Err(CommitError::UnitsTaken(taken));
             }
+            if failures == OUTCOME_TRIES_MAX {
+                break;
+            }
             pause(attempt).await;
         }
-        Err(CommitError::Contended)
+        Err(unsure.map_or(CommitError::Contended, |e| CommitError::Unknown(e.into())))
     }
 
     fn folded(&self, head: &mut Head, version: u64) -> Result<u64, CommitError> {
@@ -170,24 +184,30 @@ impl<'a> Attempt<'a> {
 
     /// Reads on after a failed write. If the log shows no entry, the same version is tried again: of
     /// two writes of one version the store takes one, and both name the same file.
-    async fn outcome(&self, head: &mut Head, error: LedgerError) -> Result<Landed, CommitError> {
+    async fn outcome(
+        &self,
+        head: &mut Head,
+        landed: &mut Landed,
+        error: &DeltaError,
+    ) -> Result<(), CommitError> {
         tracing::warn!(%error, "outcome of a ledger commit is unknown, reading the log");
-        let mut last = error;
-        for attempt in 0..OUTCOME_TRIES_MAX {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             pause(attempt).await;
-            match self.inner.catch_up(head).await {
-                Ok(landed) => return Ok(landed),
-                Err(e) => last = e,
+            match self.inner.catch_up(head, landed).await {
+                Ok(()) => return Ok(()),
+                Err(e) if attempt == OUTCOME_TRIES_MAX => return Err(CommitError::Unknown(e)),
+                Err(error) => tracing::warn!(%error, "the ledger's log cannot be read"),
             }
         }
-        Err(CommitError::Unknown(last))
     }
 }
 
 impl Inner {
-    /// Folds all log entries after the head.
-    pub(super) async fn catch_up(&self, head: &mut Head) -> Result<Landed, LedgerError> {
-        let mut landed = Landed::default();
+    /// Folds all log entries after the head, and notes in `landed` what they brought, also when it
+    /// fails half-way.
+    pub(super) async fn catch_up(&self, head: &mut Head, landed: &mut Landed) -> Result<(), LedgerError> {
         loop {
             let seen = SystemTime::now();
             let mut entries = Vec::new();
@@ -199,12 +219,13 @@ impl Inner {
             let last = entries.len() < ENTRIES_MAX;
             let mut reads = stream::iter(entries).map(|e| e.read(self)).buffered(READS_MAX);
             while let Some(entry) = reads.try_next().await? {
-                head.version = entry.version;
-                entry.fold(self, &mut landed)?;
+                let version = entry.version;
+                entry.fold(self, landed)?;
+                head.version = version;
             }
             if last {
                 head.seen = seen;
-                return Ok(landed);
+                return Ok(());
             }
         }
     }

@@ -18,7 +18,7 @@ use jiff::{Timestamp, civil::Date};
 use super::{
     Ledger, LedgerError,
     columns::{AT, COMMIT_DAY, KIND, STATS, UNIT_CONSUMED, UNIT_KEY, file_schema},
-    commit::{day_of, pause},
+    commit::{Landed, day_of, pause},
     corrupt,
     files::{GROUP_ROWS_MAX, Which, properties},
     state::FileEntry,
@@ -151,7 +151,7 @@ impl Inner {
         actions.push(Action::Add(add.clone()));
         for attempt in 0..TRIES_MAX {
             let mut head = self.head.lock().await;
-            self.catch_up(&mut head).await?;
+            self.catch_up(&mut head, &mut Landed::default()).await?;
             if self.state().files.contains_key(&add.path) {
                 return Ok(true);
             }

@@ -5,6 +5,12 @@ use linchpin_normalize::UnitKey;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// Start of the unit that stands for "all parts of this object are consumed".
+///
+/// An object that may have several parts is known by it: that its first part is consumed does not
+/// say so, as a crash may have come between two parts.
+pub const COMPLETE_START: u64 = i64::MAX as u64;
+
 /// One statement of the ledger. Ids are strings that other parts chose; the ledger does not read
 /// meaning into them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -252,6 +258,7 @@ mod hex_option {
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
+    #[expect(clippy::ref_option, reason = "serde passes the field by reference")]
     pub(super) fn serialize<const N: usize, S: Serializer>(
         bytes: &Option<[u8; N]>,
         out: S,

@@ -7,8 +7,9 @@ use std::{
 };
 
 use arrow::{
-    array::{AsArray, BooleanArray, RecordBatch},
-    compute::filter_record_batch,
+    array::{AsArray, BooleanArray, RecordBatch, StringArray},
+    compute::{cast, filter_record_batch, kernels::cmp::eq},
+    datatypes::DataType,
 };
 use deltalake::logstore::LogStoreRef;
 use futures::TryStreamExt;
@@ -17,7 +18,8 @@ use object_store::{ObjectStoreExt as _, path::Path as ObjectPath};
 use parquet::{
     arrow::{
         ParquetRecordBatchStreamBuilder, ProjectionMask,
-        async_reader::{AsyncFileReader, ParquetObjectReader},
+        arrow_reader::{ArrowPredicateFn, RowFilter},
+        async_reader::AsyncFileReader,
     },
     basic::{Compression, ZstdLevel},
     bloom_filter::Sbbf,
@@ -35,7 +37,7 @@ use super::{
     columns::{KIND, UNIT_CONSUMED, UNIT_KEY, conform},
     fact::hex,
 };
-use crate::delta::DeltaError;
+use crate::delta::{DeltaError, TableFile};
 
 /// Most unit rows in a row group: what a look-up has to read when a filter says "perhaps".
 pub(super) const GROUP_ROWS_MAX: usize = 32_768;
@@ -43,8 +45,6 @@ pub(super) const GROUP_ROWS_MAX: usize = 32_768;
 const FILTER_FPP: f64 = 1e-4;
 /// A file up to this size is fetched with one request.
 const WHOLE_BYTES_MAX: u64 = 4 << 20;
-/// Bytes fetched with the footer of a larger file.
-const FOOTER_BYTES: usize = 64 << 10;
 
 /// Writer properties: small files are written once a commit, so they favour speed.
 pub(super) fn properties(rows: usize, compacted: bool) -> WriterProperties {
@@ -104,11 +104,7 @@ impl Files {
             let bytes = store.get(&location).await.map_err(object)?.bytes().await.map_err(object)?;
             Box::new(Cursor::new(bytes))
         } else {
-            Box::new(
-                ParquetObjectReader::new(store, location)
-                    .with_file_size(size)
-                    .with_footer_size_hint(FOOTER_BYTES),
-            )
+            Box::new(TableFile { store, path: location, size })
         };
         Builder::new(reader).await.map_err(|e| bad(path, e))
     }
@@ -171,6 +167,26 @@ impl Files {
             futures::future::ready(Ok(found))
         });
         found.await.map_err(|e| bad(path, e))
+    }
+
+    /// The rows of a file whose text column `name` is `value`; the other columns are read for those
+    /// rows only.
+    pub(super) async fn matching(
+        &self,
+        path: &str,
+        size: u64,
+        name: &str,
+        value: &str,
+    ) -> Result<Vec<RecordBatch>, DeltaError> {
+        let builder = self.open(path, size).await?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
+        let value = StringArray::new_scalar(value);
+        let same =
+            ArrowPredicateFn::new(mask, move |batch| eq(&cast(batch.column(0), &DataType::Utf8)?, &value));
+        let stream = builder.with_row_filter(RowFilter::new(vec![Box::new(same)])).build();
+        let batches: Vec<RecordBatch> =
+            stream.map_err(|e| bad(path, e))?.try_collect().await.map_err(|e| bad(path, e))?;
+        batches.iter().map(conform).collect::<Result<_, _>>().map_err(|e| bad(path, e.into()))
     }
 
     fn cached(&self, path: &str) -> Option<Arc<FileFilter>> {

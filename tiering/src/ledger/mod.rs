@@ -37,13 +37,14 @@ use jiff::civil::Date;
 use linchpin_normalize::UnitKey;
 use tokio::sync::Mutex;
 
-pub use commit::{CommitError, Committed};
+pub use commit::{CommitError, Committed, FACTS_MAX};
 pub use compact::Compacted;
-pub use fact::{AppliedFact, Fact, SegmentFact, UnitFact};
+pub use fact::{AppliedFact, COMPLETE_START, Fact, SegmentFact, UnitFact};
 pub use state::{AppliedState, FeedState, SegmentState, WorkerState};
 
 use crate::delta::{self, DeltaError, Place, TableSpec};
-use columns::{COMMIT_DAY, table_schema};
+use columns::{COMMIT_DAY, DELIVERED_KEY, Rows, table_schema};
+use commit::Landed;
 use files::{Files, Which};
 use state::{FileEntry, State};
 
@@ -187,8 +188,7 @@ impl Ledger {
     pub async fn refresh(&self) -> Result<(), LedgerError> {
         let mut head = self.inner.head.lock().await;
         self.inner.stay_fresh(&mut head).await?;
-        self.inner.catch_up(&mut head).await?;
-        Ok(())
+        self.inner.catch_up(&mut head, &mut Landed::default()).await
     }
 
     /// For each key, whether its unit is not consumed yet, as far as this process has read the log;
@@ -196,6 +196,30 @@ impl Ledger {
     pub async fn unknown(&self, keys: &[UnitKey]) -> Result<Vec<bool>, LedgerError> {
         let taken = self.inner.taken(keys).await?;
         Ok(keys.iter().map(|key| !taken.contains(key)).collect())
+    }
+
+    /// The units of the delivered objects with this key, of all versions, by version and start. Reads
+    /// the key column of the whole ledger: for people who ask, not for pipelines.
+    pub async fn units_delivered(&self, key: &str) -> Result<Vec<UnitFact>, LedgerError> {
+        let files: Vec<(String, u64)> =
+            self.inner.state().files.iter().map(|(path, f)| (path.clone(), f.size)).collect();
+        let reads = files.into_iter().map(|(path, size)| async move {
+            let batches = self.inner.files.matching(&path, size, DELIVERED_KEY, key).await?;
+            let mut units = Vec::new();
+            for batch in &batches {
+                let rows = Rows::new(batch);
+                for row in 0..batch.num_rows() {
+                    if let Fact::UnitConsumed(unit) = rows.fact(row).map_err(|e| corrupt(&path, &e))? {
+                        units.push(unit);
+                    }
+                }
+            }
+            Ok::<_, LedgerError>(units)
+        });
+        let found: Vec<Vec<UnitFact>> = stream::iter(reads).buffer_unordered(READS_MAX).try_collect().await?;
+        let mut units: Vec<UnitFact> = found.into_iter().flatten().collect();
+        units.sort_by(|a, b| (&a.object, a.start).cmp(&(&b.object, b.start)));
+        Ok(units)
     }
 
     /// The segments that are not deleted and that `filter` takes, in no order.

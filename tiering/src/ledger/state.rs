@@ -12,7 +12,7 @@ use linchpin_normalize::UnitKey;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
-    AppliedFact, Fact, SegmentFact,
+    AppliedFact, COMPLETE_START, Fact, SegmentFact,
     columns::{KIND, Rows, UNIT_CONSUMED, UNIT_KEY},
     fact::hex,
     recent::Recent,
@@ -163,6 +163,10 @@ impl State {
 
     fn unit(&mut self, rows: &Rows<'_>, row: usize, at_ms: i64) {
         let long = |name| rows.long(name, row).unwrap_or(0);
+        // A mark that an object is complete is no unit of its own.
+        if long("unit_start").cast_unsigned() == COMPLETE_START {
+            return;
+        }
         let feed = self.feeds.entry(rows.text("feed", row).unwrap_or_default().to_owned()).or_default();
         feed.units += 1;
         feed.events += long("events").cast_unsigned();

@@ -1,9 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::collections::BTreeMap;
+mod failing;
 
+use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
+
+use failing::{FailingStore, Fault};
 use jiff::civil::date;
 use linchpin_normalize::{UnitId, UnitKey};
+use object_store::ObjectStore;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -156,6 +160,37 @@ async fn a_lost_answer_is_found_in_the_log() {
     let attempt = commit::Attempt::new(&ledger.inner, add, batch, &facts, date(2026, 11, 22));
     assert_eq!(attempt.run(&mut head).await.unwrap(), version, "it recognises its own entry");
     assert_eq!(head.version, version, "and does not write a second one");
+}
+
+/// Makes the next `times` commits of `ledger` meet a failing store.
+fn fail_next(ledger: &mut Ledger, fault: Fault, times: usize) {
+    let inner = Arc::get_mut(&mut ledger.inner).unwrap();
+    let config = inner.log.config();
+    let store: Arc<dyn ObjectStore> =
+        Arc::new(FailingStore { inner: inner.log.object_store(None), fault, left: AtomicUsize::new(times) });
+    let root = inner.log.root_object_store(None);
+    inner.log = deltalake::logstore::default_logstore(store, root, config.location(), config.options());
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_looked_up() {
+    for fault in [Fault::Answer, Fault::Request] {
+        let (_dir, place) = lake();
+        let (mut a, b) = (open(&place).await, open(&place).await);
+        b.commit(units(&["before"])).await.unwrap();
+        a.refresh().await.unwrap();
+        fail_next(&mut a, fault, 1);
+        let committed = a.commit(units(&["u1"])).await.unwrap();
+        assert_eq!(committed.version, 2, "{fault:?}: one entry, however often it was put");
+        assert_eq!(a.feeds()["trail"].units, 2, "{fault:?}: folded once");
+        b.refresh().await.unwrap();
+        assert_eq!(answers(&a), answers(&b));
+        // The store stays away: the caller is told that nobody knows.
+        fail_next(&mut a, Fault::Request, usize::MAX);
+        let answer = a.commit(units(&["u2"])).await;
+        assert!(matches!(answer, Err(CommitError::Unknown(_))), "{answer:?}");
+        assert_eq!(unknown(&a, &["u1", "u2"]).await, [false, true]);
+    }
 }
 
 #[tokio::test]
@@ -337,6 +372,19 @@ async fn concurrent_committers_consume_every_unit_exactly_once() {
     assert_eq!(ledger.feeds()["trail"].units, 30);
     // Creating the table raced as well: it has one creation.
     assert_eq!(versions.into_iter().min(), Some(1));
+}
+
+#[tokio::test]
+async fn units_of_a_delivered_object_are_found() {
+    let (_dir, place) = lake();
+    let ledger = open_with(&place, LedgerOptions { compact_files_min: 2, ..LedgerOptions::default() }).await;
+    let part = |n: u64| UnitFact { key: key(&format!("big-{n}")), start: n * 10, ..unit("big") };
+    ledger.commit(vec![Fact::UnitConsumed(part(1)), Fact::UnitConsumed(unit("other"))]).await.unwrap();
+    ledger.commit(vec![Fact::UnitConsumed(part(0))]).await.unwrap();
+    assert_eq!(ledger.units_delivered("big").await.unwrap(), [part(0), part(1)]);
+    ledger.compact().await.unwrap();
+    assert_eq!(ledger.units_delivered("big").await.unwrap(), [part(0), part(1)]);
+    assert!(ledger.units_delivered("none").await.unwrap().is_empty());
 }
 
 /// Figures for the report: `cargo test --release -p linchpin-tiering ledger_figures -- --ignored --nocapture`.

@@ -262,7 +262,8 @@ fn syntax_error(sql: &str, error: &ParserError) -> PredicateError {
         ParserError::RecursionLimitExceeded => "the predicate is nested too deeply",
     };
     let Some((what, at)) = message.split_once(" at Line: ") else {
-        return PredicateError::new(lower_first(message));
+        let at_end = message.ends_with("EOF").then_some(sql.len());
+        return PredicateError::new(lower_first(message)).at(at_end);
     };
     let numbers: Vec<u64> = at.split(", Column: ").filter_map(|n| n.trim().parse().ok()).collect();
     let place = match numbers[..] {

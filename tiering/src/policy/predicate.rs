@@ -171,18 +171,24 @@ fn sample(ty: &DataType) -> ArrayRef {
 /// The engine's message without its class and backtrace.
 fn plan_error(error: &DataFusionError) -> PredicateError {
     let text = error.find_root().strip_backtrace();
-    let line = text.lines().next().unwrap_or_default();
-    let message = ENGINE_PREFIXES.iter().fold(line, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    // what a regular expression lacks stands in the last line
+    let last = lines.next_back().map_or_else(String::new, |last| format!(" {last}"));
+    let message =
+        ENGINE_PREFIXES.iter().fold(first, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    let message = format!("{message}{last}");
     PredicateError::new(lower_first(message.trim_end_matches('.')))
 }
 
 /// What the engine puts before its messages, outermost first.
-const ENGINE_PREFIXES: [&str; 7] = [
+const ENGINE_PREFIXES: [&str; 8] = [
     "Optimizer rule 'simplify_expressions' failed caused by ",
     "Error during planning: ",
     "Execution error: ",
     "This feature is not implemented: ",
     "Arrow error: ",
+    "External error: ",
     "Cast error: ",
     "Parser error: ",
 ];

@@ -34,7 +34,9 @@ use datafusion::{
 use deltalake::{DeltaTable, kernel::LogicalFileView, table::state::DeltaTableState};
 use jiff::civil::Date;
 
-use crate::hot::{EVENT_DAY, RETENTION, day_number, file_schema, partition_fields, table_schema};
+use crate::hot::{
+    EVENT_DAY, RETENTION, ROW_GROUP_ROWS_MAX, day_number, file_schema, partition_fields, table_schema,
+};
 
 /// Where the session finds the table's store; a name, not an address.
 pub(super) fn store_url() -> ObjectStoreUrl {
@@ -173,7 +175,7 @@ pub(crate) fn partitioned_file(file: &LogicalFileView) -> Result<PartitionedFile
             ScalarValue::Date32(Some(day_number(day))),
         ])
         .with_statistics(Arc::new(statistics))
-        .with_metadata_size_hint(footer_guess(file.size())))
+        .with_metadata_size_hint(footer_guess(file.num_records().unwrap_or(0))))
 }
 
 /// Retention class and day of a file.
@@ -184,10 +186,13 @@ pub(crate) fn partition_of(file: &LogicalFileView) -> Option<(String, Date)> {
     Some((class, day))
 }
 
-/// How much of a file's end is read at first, hoping that it holds footer and page index.
-fn footer_guess(size: i64) -> usize {
-    const FOOTER_SHARE: usize = 16;
-    const FOOTER_BYTES_MIN: usize = 32 << 10;
-    const FOOTER_BYTES_MAX: usize = 512 << 10;
-    (usize::try_from(size).unwrap_or(0) / FOOTER_SHARE).clamp(FOOTER_BYTES_MIN, FOOTER_BYTES_MAX)
+/// How much of a file's end is read at first, so that it holds the footer: the footer grows with the
+/// number of row groups. The page index before it is only read of row groups that may match.
+fn footer_guess(rows: usize) -> usize {
+    const COLUMN_CHUNK_BYTES: usize = 160;
+    const SCHEMA_BYTES: usize = 8 << 10;
+    const FOOTER_BYTES_MAX: usize = 1 << 20;
+    let groups = rows.div_ceil(ROW_GROUP_ROWS_MAX);
+    let chunks = groups.saturating_mul(file_schema().fields().len());
+    chunks.saturating_mul(COLUMN_CHUNK_BYTES).saturating_add(SCHEMA_BYTES).min(FOOTER_BYTES_MAX)
 }

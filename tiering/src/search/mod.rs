@@ -153,7 +153,7 @@ impl Search {
         let state = session.context().state();
         let planned = tokio::time::timeout_at(deadline, async {
             let logical = plan(state.clone()).await?;
-            state.create_physical_plan(&logical).await
+            session::cooperative(state.create_physical_plan(&logical).await?)
         });
         let planned = planned.await.map_err(|_| SearchError::Time(limits.time))?;
         let plan = planned.map_err(|e| planning_error(e, limits))?;

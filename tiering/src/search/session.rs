@@ -3,7 +3,10 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use datafusion::{
-    common::DataFusionError,
+    common::{
+        DataFusionError,
+        tree_node::{Transformed, TreeNode},
+    },
     execution::{
         SessionState, SessionStateBuilder,
         context::SQLOptions,
@@ -12,6 +15,7 @@ use datafusion::{
         runtime_env::RuntimeEnvBuilder,
     },
     logical_expr::LogicalPlan,
+    physical_plan::{ExecutionPlan, coop::CooperativeExec},
     prelude::{SessionConfig, SessionContext},
     sql::{parser::Statement, sqlparser::ast::Statement as SqlStatement},
 };
@@ -111,4 +115,18 @@ pub(super) fn verify(plan: &LogicalPlan) -> Result<(), DataFusionError> {
         .with_allow_dml(false)
         .with_allow_statements(false)
         .verify_plan(plan)
+}
+
+/// A join can make many batches of one without asking its inputs, and so never give way: let it, or the
+/// limit of time could not be held.
+pub(super) fn cooperative(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let done = plan.transform_up(|node| {
+        let joins = node.children().len() > 1;
+        Ok(if joins {
+            Transformed::yes(Arc::new(CooperativeExec::new(node)) as _)
+        } else {
+            Transformed::no(node)
+        })
+    })?;
+    Ok(done.data)
 }

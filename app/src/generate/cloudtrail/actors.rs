@@ -37,12 +37,12 @@ pub(super) const ACTORS: &[Actor] = &[
     Actor {
         letter: 'W',
         weight: 26,
-        identity: r#"{"type":"AssumedRole","principalId":"<role.1>:<instance>","arn":"arn:aws:sts::<@account>:assumed-role/<role>/<instance>","accountId":"<@account>","accessKeyId":"ASIA<base32 16>",<&session>,"ec2RoleDelivery":"<pick 1.0|2.0|2.0>"<?30>,"inScopeOf":{"issuerType":"AWS::EC2::Instance","credentialsIssuedTo":"arn:aws:ec2:<@region>:<@account>:instance/<instance>"}<)>}}"#,
+        identity: r#"{"type":"AssumedRole","principalId":"<role.1>:<instance>","arn":"arn:aws:sts::<@account>:assumed-role/<role>/<instance>","accountId":"<@account>","accessKeyId":"ASIA<base32 16>",<&session>,"ec2RoleDelivery":"<pick 1.0|2.0|2.0>"<?12>,"inScopeOf":{"issuerType":"AWS::EC2::Instance","credentialsIssuedTo":"arn:aws:ec2:<@region>:<@account>:instance/<instance>"}<)>}}"#,
         arn: "arn:aws:sts::<@account>:assumed-role/<role>/<instance>",
         agent: "<sdk>",
         address: "<(><natIp><|><privateIp><|><privateIp><)>",
-        endpoint: "<?50><endpoint><)>",
-        tls: TLS,
+        endpoint: "<?30><endpoint><)>",
+        tls: "<?80><&tls><)>",
         console: "",
         calls: (8, 70),
         failing: 4,
@@ -65,7 +65,7 @@ pub(super) const ACTORS: &[Actor] = &[
     Actor {
         letter: 'L',
         weight: 12,
-        identity: r#"{"type":"AssumedRole","principalId":"<role.1>:<function>","arn":"arn:aws:sts::<@account>:assumed-role/<role>/<function>","accountId":"<@account>","accessKeyId":"ASIA<base32 16>",<&session><?25>,"inScopeOf":{"sourceArn":"arn:aws:lambda:<@region>:<@account>:function:<function>","sourceAccount":"<@account>","issuerType":"AWS::Lambda::Function","credentialsIssuedTo":"arn:aws:lambda:<@region>:<@account>:function:<function>"}<)>}<?10>,"invokedBy":"<pick AWS Internal|cloudformation.amazonaws.com>"<)>}"#,
+        identity: r#"{"type":"AssumedRole","principalId":"<role.1>:<function>","arn":"arn:aws:sts::<@account>:assumed-role/<role>/<function>","accountId":"<@account>","accessKeyId":"ASIA<base32 16>",<&session><?12>,"inScopeOf":{"sourceArn":"arn:aws:lambda:<@region>:<@account>:function:<function>","sourceAccount":"<@account>","issuerType":"AWS::Lambda::Function","credentialsIssuedTo":"arn:aws:lambda:<@region>:<@account>:function:<function>"}<)>}<?10>,"invokedBy":"<pick AWS Internal|cloudformation.amazonaws.com>"<)>}"#,
         arn: "arn:aws:sts::<@account>:assumed-role/<role>/<function>",
         agent: "<sdk> exec-env/AWS_Lambda_<pick python3.12|nodejs20.x|java21>",
         address: "<natIp>",
@@ -86,7 +86,7 @@ pub(super) const ACTORS: &[Actor] = &[
         endpoint: "",
         tls: TLS,
         console: "",
-        calls: (20, 160),
+        calls: (12, 80),
         failing: 3,
     },
     // H: a person in the console, through Identity Center.
@@ -100,13 +100,13 @@ pub(super) const ACTORS: &[Actor] = &[
         endpoint: "",
         tls: "<?70><&tls><)>",
         console: "true",
-        calls: (5, 60),
+        calls: (8, 70),
         failing: 6,
     },
     // U: a user with a long-lived key, on the command line.
     Actor {
         letter: 'U',
-        weight: 7,
+        weight: 12,
         identity: r#"{"type":"IAMUser","principalId":"<user.1>","arn":"arn:aws:iam::<@account>:user/<user>","accountId":"<@account>","accessKeyId":"<user.2>","userName":"<user>"}"#,
         arn: "arn:aws:iam::<@account>:user/<user>",
         agent: "<cli>",
@@ -114,13 +114,13 @@ pub(super) const ACTORS: &[Actor] = &[
         endpoint: "",
         tls: TLS,
         console: "",
-        calls: (3, 40),
+        calls: (8, 70),
         failing: 6,
     },
     // C: the same in the console.
     Actor {
         letter: 'C',
-        weight: 4,
+        weight: 5,
         identity: r#"{"type":"IAMUser","principalId":"<user.1>","arn":"arn:aws:iam::<@account>:user/<user>","accountId":"<@account>","accessKeyId":"ASIA<base32 16>","userName":"<user>","sessionContext":{<?40>"sessionIssuer":{},"webIdFederationData":{},<)>"attributes":{"creationDate":"<iso 0 -1500>Z","mfaAuthenticated":"<pick true|true|false>"}}}"#,
         arn: "arn:aws:iam::<@account>:user/<user>",
         agent: "<browser>",
@@ -148,7 +148,7 @@ pub(super) const ACTORS: &[Actor] = &[
     // V: a service on its own behalf.
     Actor {
         letter: 'V',
-        weight: 8,
+        weight: 14,
         identity: r#"{"type":"AWSService","invokedBy":"<awsService>"}"#,
         arn: "",
         agent: "<awsService>",
@@ -156,7 +156,7 @@ pub(super) const ACTORS: &[Actor] = &[
         endpoint: "",
         tls: "",
         console: "",
-        calls: (2, 12),
+        calls: (10, 60),
         failing: 0,
     },
     // X: another account.
@@ -198,13 +198,13 @@ pub(super) const ACTORS: &[Actor] = &[
         endpoint: "",
         tls: TLS,
         console: "",
-        calls: (1, 5),
+        calls: (3, 12),
         failing: 3,
     },
     // R: root.
     Actor {
         letter: 'R',
-        weight: 1,
+        weight: 2,
         identity: r#"{"type":"Root","principalId":"<@account>","arn":"arn:aws:iam::<@account>:root","accountId":"<@account>","accessKeyId":"ASIA<base32 16>"<?40>,"userName":"northwind-billing"<)>,"sessionContext":{"attributes":{"creationDate":"<iso 0 -600>Z","mfaAuthenticated":"true"}}}"#,
         arn: "arn:aws:iam::<@account>:root",
         agent: "<browser>",
@@ -212,12 +212,12 @@ pub(super) const ACTORS: &[Actor] = &[
         endpoint: "",
         tls: "<&tls>",
         console: "true",
-        calls: (2, 10),
+        calls: (4, 14),
         failing: 2,
     },
 ];
 
-/// What the templates of CloudTrail may name.
+/// What the templates of `CloudTrail` may name.
 pub(super) const NAMES: Names = Names {
     vars: &[
         "account",
@@ -330,7 +330,7 @@ pub(super) const NAMES: Names = Names {
         (
             "terraform",
             8,
-            "APN/1.0 HashiCorp/1.0 Terraform/1.<int 5 9>.<int 0 9> (+https://www.terraform.io) terraform-provider-aws/5.<int 20 60>.0 (+https://registry.terraform.io/providers/hashicorp/aws) aws-sdk-go-v2/1.2<int 4 9>.0 os/linux lang/go#1.2<int 1 3>.<int 0 9> md/GOOS#linux md/GOARCH#amd64 api/<pick ec2|iam|s3|rds>#1.<int 20 150>.<int 0 3>",
+            "APN/1.0 HashiCorp/1.0 Terraform/1.<int 5 9>.<int 0 9> (+https://www.terraform.io) terraform-provider-aws/5.<int 20 60>.0<?50> (+https://registry.terraform.io/providers/hashicorp/aws)<)> aws-sdk-go-v2/1.2<int 4 9>.0 os/linux lang/go#1.2<int 1 3>.<int 0 9> md/GOOS#linux md/GOARCH#amd64 api/<pick ec2|iam|s3|rds>#1.<int 20 150>.<int 0 3>",
         ),
         (
             "browser",

@@ -50,7 +50,7 @@ const fn call(by: &'static str, weight: u32, service: &'static str, name: &'stat
     }
 }
 
-/// A call that only reads; CloudTrail leaves its response out.
+/// A call that only reads; `CloudTrail` leaves its response out.
 pub(crate) const fn read(
     by: &'static str,
     weight: u32,
@@ -134,6 +134,8 @@ impl Call {
         };
         let (more, resources) = (optional("additionalEventData", more), optional("resources", resources));
         let api = if api.is_empty() { String::new() } else { format!(r#""apiVersion":"{api}","#) };
+        // The log of the role's account names the service's own event.
+        let shared = if (*service, self.by) == ("sts", "V") { r#""sharedEventID":"<uuid>","# } else { "" };
         let request_id = match *service {
             "s3" => r#""requestID":"<base36 16 #7>","#,
             "dynamodb" => r#""requestID":"<base36 52 #7>","#,
@@ -148,7 +150,7 @@ impl Call {
         };
         let category = if *data { "Data" } else { "Management" };
         format!(
-            r#"{{"eventVersion":"<@version>","userIdentity":{identity},"eventTime":"<iso 0>Z","eventSource":"{service}.amazonaws.com","eventName":"{name}","awsRegion":"{region}","sourceIPAddress":"<@address>","userAgent":"<@agent>",<?@failed>{error}<)>"requestParameters":{request},"responseElements":<?@failed>null<:>{response}<)>,{more}{request_id}"eventID":"<uuid>","readOnly":{read},{resources}"eventType":"{event_type}",{api}"managementEvent":{},"recipientAccountId":"<@account>",<?@endpoint>"vpcEndpointId":"<@endpoint>","vpcEndpointAccountId":"<@account>",<)>"eventCategory":"{category}"<?@tls>,"tlsDetails":{{<@tls>,"clientProvidedHostHeader":"{host}"}}<)><?@console>,"sessionCredentialFromConsole":"true"<)>}}"#,
+            r#"{{"eventVersion":"<@version>","userIdentity":{identity},"eventTime":"<iso 0>Z","eventSource":"{service}.amazonaws.com","eventName":"{name}","awsRegion":"{region}","sourceIPAddress":"<@address>","userAgent":"<@agent>",<?@failed>{error}<)>"requestParameters":{request},"responseElements":<?@failed>null<:>{response}<)>,{more}{request_id}"eventID":"<uuid>","readOnly":{read},{resources}"eventType":"{event_type}",{api}"managementEvent":{},"recipientAccountId":"<@account>",{shared}<?@endpoint>"vpcEndpointId":"<@endpoint>","vpcEndpointAccountId":"<@account>",<)>"eventCategory":"{category}"<?@tls>,"tlsDetails":{{<@tls>,"clientProvidedHostHeader":"{host}"}}<)><?@console>,"sessionCredentialFromConsole":"true"<)>}}"#,
             !data
         )
     }

@@ -1,12 +1,12 @@
-//! Calls to stores and keys: S3, DynamoDB, KMS, Secrets Manager, Parameter Store, SQS, SNS, logs, metrics.
+//! Calls to stores and keys: S3, `DynamoDB`, KMS, Secrets Manager, Parameter Store, SQS, SNS, logs, metrics.
 
 use super::call::{Call, read, write};
 
 /// See the module.
 pub(super) const DATA: &[Call] = &[
-    read("WKLX", 60, "s3", "GetObject", r#"{<?30>"x-amz-checksum-mode":"ENABLED",<)>"bucketName":"<bucket>",<&host>,"key":"<object>"<?10>,"versionId":"<base62 32>"<)>}"#)
+    read("WKLX", 40, "s3", "GetObject", r#"{<?30>"x-amz-checksum-mode":"ENABLED",<)>"bucketName":"<bucket>",<&host>,"key":"<object>"<?10>,"versionId":"<base62 32>"<)>}"#)
         .data().more("<&s3more>").on("<&s3object>"),
-    write("WKLX", 35, "s3", "PutObject", r#"{"bucketName":"<bucket>",<&host>,"key":"<object>"<?30>,"x-amz-server-side-encryption":"aws:kms","x-amz-server-side-encryption-aws-kms-key-id":"arn:aws:kms:<@region>:<@account>:key/<key>"<)><?15>,"x-amz-acl":"bucket-owner-full-control"<)><?20>,"x-amz-storage-class":"<pick STANDARD_IA|INTELLIGENT_TIERING>"<)>}"#, r#"<?50>{"x-amz-server-side-encryption":"AES256"<?40>,"x-amz-version-id":"<base62 32>"<)>}<:>null<)>"#)
+    write("WKLX", 20, "s3", "PutObject", r#"{"bucketName":"<bucket>",<&host>,"key":"<object>"<?30>,"x-amz-server-side-encryption":"aws:kms","x-amz-server-side-encryption-aws-kms-key-id":"arn:aws:kms:<@region>:<@account>:key/<key>"<)><?15>,"x-amz-acl":"bucket-owner-full-control"<)><?20>,"x-amz-storage-class":"<pick STANDARD_IA|INTELLIGENT_TIERING>"<)>}"#, r#"<?50>{"x-amz-server-side-encryption":"AES256"<?40>,"x-amz-version-id":"<base62 32>"<)>}<:>null<)>"#)
         .data().more("<&s3more>").on("<&s3object>"),
     read("WK", 18, "s3", "HeadObject", r#"{"bucketName":"<bucket>",<&host>,"key":"<object>"}"#).data().more("<&s3more>").on("<&s3object>"),
     read("WKMUF", 14, "s3", "ListObjects", r#"{"list-type":"2","bucketName":"<bucket>","encoding-type":"url","prefix":"<pick raw|curated|exports|img>/",<?50>"delimiter":"/",<)><?60>"max-keys":"<pick 1|100|1000>",<)><&host>}"#)

@@ -17,7 +17,7 @@ pub(super) const IDENTITY: &[Call] = &[
     read("H", 3, "sts", "AssumeRoleWithSAML", r#"{"sAMLAssertionID":"_<uuid>","roleSessionName":"<person.1>","durationSeconds":3600,"roleArn":"<&roleArn>","principalArn":"arn:aws:iam::<@account>:saml-provider/AWSSSO_<hex 16>_DO_NOT_DELETE"}"#)
         .response(r#"{"subjectType":"persistent","issuer":"https://portal.sso.<@region>.amazonaws.com/saml/assertion/<base64 40>","credentials":<&credentials>,"nameQualifier":"<base64 27>=","assumedRoleUser":{"assumedRoleId":"<role.1>:<person.1>","arn":"arn:aws:sts::<@account>:assumed-role/<role>/<person.1>"},"subject":"<base64 27>=","audience":"https://signin.aws.amazon.com/saml"}"#)
         .identity(r#"{"type":"SAMLUser","principalId":"<base64 27>=:<person.1>","userName":"<person.1>","identityProvider":"<base64 27>="}"#).on(ROLE),
-    read("WKLUTMXF", 14, "sts", "GetCallerIdentity", "null").never_fails(),
+    read("WKLUTMXF", 7, "sts", "GetCallerIdentity", "null").never_fails(),
     read("U", 2, "sts", "GetSessionToken", r#"{"durationSeconds":<pick 3600|43200>,"serialNumber":"arn:aws:iam::<@account>:mfa/<user>"}"#).response(r#"{"credentials":<&credentials>}"#),
     read("U", 1, "sts", "GetFederationToken", r#"{"name":"<person>","durationSeconds":7200}"#).response(r#"{"credentials":<&credentials>,"federatedUser":{"federatedUserId":"<@account>:<person>","arn":"arn:aws:sts::<@account>:federated-user/<person>"},"packedPolicySize":<int 1 40>}"#),
     write("C", 8, "signin", "ConsoleLogin", "null", r#"{"ConsoleLogin":"Success"}"#).more(CONSOLE_MORE).event_type("AwsConsoleSignIn").never_fails()

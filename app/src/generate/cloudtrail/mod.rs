@@ -1,4 +1,4 @@
-//! AWS CloudTrail: sessions of principals that call APIs, as `{"Records":[…]}` files.
+//! AWS `CloudTrail`: sessions of principals that call APIs, as `{"Records":[…]}` files.
 //!
 //! A session picks a kind of [actor](actors), fixes its identity, credentials, tool and address,
 //! and makes a run of calls, often the same call several times, as programs do.
@@ -37,6 +37,9 @@ const REPEAT_PERCENT: u8 = 45;
 
 /// Events reach a file up to this late.
 const LATE_MS: i64 = 20_000;
+
+/// Place of the attack's victim among the users: not the most active one.
+const VICTIM_PLACE: usize = 2;
 
 /// Writes all files of the source.
 pub(super) fn write(job: &Job<'_>, sink: &mut Sink<'_>) -> Result<()> {
@@ -158,6 +161,10 @@ impl Trail {
         let story = attack::Story::new(world);
         let mut scene = Scene::new(NAMES, rng, &[("account", &place.account), ("region", place.region)])?;
         scene.fill("person", people)?;
+        if lane == 0 {
+            // The key that will leak is in ordinary use as well.
+            scene.put("user", VICTIM_PLACE, story.victim())?;
+        }
         for (name, value) in story.trail_vars() {
             scene.set(name, value)?;
         }
@@ -242,7 +249,7 @@ impl Stream for Trail {
     }
 }
 
-/// Single CloudTrail events as bytes, for tests and benchmarks: `n` of them, a second apart.
+/// Single `CloudTrail` events as bytes, for tests and benchmarks: `n` of them, a second apart.
 pub(super) fn records(seed: u64, n: usize, from_ms: i64) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
     let mut trail = Trail::new(&World::new(seed), 0, &Rc::new(Calls::parse()?))?;
     Ok((0..n).map(move |at| {

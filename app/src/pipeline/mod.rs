@@ -1,0 +1,267 @@
+//! The pipeline of one process: feeds list, workers take in and commit, lanes deliver.
+//!
+//! Every worker thread is a worker of its own in the ledger's eyes: own id, own epochs, own lanes.
+//! Threads share the ledger's committer and nothing else, so a process with two threads behaves as
+//! two processes with one.
+
+mod feeds;
+mod lanes;
+mod matched;
+mod worker;
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, anyhow};
+use linchpin_ingest::{Candidate, Feed, FileSource, Source};
+use linchpin_integration::Output;
+use linchpin_normalize::UnitKey;
+use linchpin_tiering::{Lake, enforce};
+use serde::Serialize;
+use tokio::runtime::{Builder, Handle};
+
+use crate::{deployment::Deployment, exit::Failure};
+
+/// Objects that wait for a worker; listing goes on when there is room.
+const QUEUE_OBJECTS_MAX: usize = 256;
+/// How often a service looks for lanes that nobody serves.
+const TAKE_OVER_EVERY: Duration = Duration::from_secs(15);
+/// How often a service lists its feeds again.
+const LIST_EVERY: Duration = Duration::from_secs(5);
+
+/// What a run has done.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Summary {
+    /// Units committed.
+    pub units: u64,
+    /// Raw events in them.
+    pub raw_events: u64,
+    /// Rows of those events.
+    pub events: u64,
+    /// Events that became class 0 because they could not be read as their source says.
+    pub rejects: u64,
+    /// Inflated bytes taken in.
+    pub raw_bytes: u64,
+    /// Bytes of segments.
+    pub archived_bytes: u64,
+    /// Bytes of hot files.
+    pub hot_bytes: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// Running totals; counted when committed.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub units: AtomicU64,
+    pub raw_events: AtomicU64,
+    pub events: AtomicU64,
+    pub rejects: AtomicU64,
+    pub raw_bytes: AtomicU64,
+    pub archived_bytes: AtomicU64,
+    pub hot_bytes: AtomicU64,
+    pub segments: AtomicU64,
+    /// Objects that could not be read and wait for the next pass.
+    pub failed: AtomicU64,
+}
+
+impl Totals {
+    fn summary(&self, since: Instant) -> Summary {
+        Summary {
+            units: self.units.load(Relaxed),
+            raw_events: self.raw_events.load(Relaxed),
+            events: self.events.load(Relaxed),
+            rejects: self.rejects.load(Relaxed),
+            raw_bytes: self.raw_bytes.load(Relaxed),
+            archived_bytes: self.archived_bytes.load(Relaxed),
+            hot_bytes: self.hot_bytes.load(Relaxed),
+            segments: self.segments.load(Relaxed),
+            seconds: since.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// A feed, opened.
+struct OpenFeed {
+    feed: Feed,
+    archive: u16,
+    source: Arc<dyn Source>,
+}
+
+/// An object for a worker.
+struct Job {
+    feed: usize,
+    candidate: Candidate,
+    key: UnitKey,
+}
+
+/// What all parts of the process share.
+struct Shared {
+    deployment: Deployment,
+    lake: Lake,
+    feeds: Vec<OpenFeed>,
+    outputs: Vec<Arc<dyn Output>>,
+    totals: Totals,
+    /// Objects that are queued or in an epoch that is not committed.
+    in_flight: Mutex<HashSet<UnitKey>>,
+    stop: AtomicBool,
+    once: bool,
+}
+
+impl Shared {
+    fn in_flight(&self) -> MutexGuard<'_, HashSet<UnitKey>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+}
+
+/// Drains all feeds and lanes, then returns.
+pub(crate) fn run_once(deployment: Deployment, progress: impl Fn(&Summary) + Sync) -> Result<Summary> {
+    run(deployment, true, progress)
+}
+
+/// Serves until the process is told to stop.
+pub(crate) fn serve(deployment: Deployment, progress: impl Fn(&Summary) + Sync) -> Result<Summary> {
+    run(deployment, false, progress)
+}
+
+fn run(deployment: Deployment, once: bool, progress: impl Fn(&Summary) + Sync) -> Result<Summary> {
+    let since = Instant::now();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Failure::environment)?;
+    let shared = Arc::new(runtime.block_on(open(deployment, once))?);
+    if !once {
+        runtime.spawn(stop_on_signal(Arc::clone(&shared)));
+    }
+    let done = AtomicBool::new(false);
+    let outcome = thread::scope(|scope| {
+        let (shared, done, progress) = (&shared, &done, &progress);
+        scope.spawn(move || {
+            while !done.load(Relaxed) {
+                progress(&shared.totals.summary(since));
+                thread::park_timeout(Duration::from_millis(500));
+            }
+        });
+        let outcome = drive(shared, runtime.handle());
+        done.store(true, Relaxed);
+        outcome
+    });
+    outcome?;
+    let failed = shared.totals.failed.load(Relaxed);
+    if once && failed > 0 {
+        return Err(Failure::environment(anyhow!(
+            "{failed} objects could not be read\nhint: see the warnings above; the next run tries them again"
+        )));
+    }
+    Ok(shared.totals.summary(since))
+}
+
+async fn open(deployment: Deployment, once: bool) -> Result<Shared> {
+    let lake = deployment.lake().await?;
+    // The policy under which the first event comes in is in force from then on.
+    if lake.ledger.applied().is_none() {
+        let (text, hash) = deployment.policy_text();
+        enforce::apply(&lake, &text, hash, "first run").await.map_err(Failure::environment)?;
+    }
+    let archives = deployment.archives();
+    let mut feeds = Vec::new();
+    for feed in &deployment.config.feeds.value {
+        let linchpin_config::FeedFrom::Files(folder) = &feed.from else { continue };
+        let source = FileSource::new(&folder.value.0).map_err(Failure::environment)?;
+        let archive = archives.iter().position(|a| **a == *feed.archive()).unwrap_or(0) as u16;
+        let name = Some(feed.source()).filter(|s| *s != linchpin_config::AUTO_SOURCE).map(Arc::from);
+        feeds.push(OpenFeed {
+            feed: Feed { name: feed.name.value.as_str().into(), source: name },
+            archive,
+            source: Arc::new(source),
+        });
+    }
+    let outputs = deployment.config.outputs.iter().map(linchpin_integration::build);
+    let outputs = outputs.collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+    Ok(Shared {
+        deployment,
+        lake,
+        feeds,
+        outputs,
+        totals: Totals::default(),
+        in_flight: Mutex::default(),
+        stop: AtomicBool::new(false),
+        once,
+    })
+}
+
+/// Runs feeders, workers and lanes to their end.
+fn drive(shared: &Arc<Shared>, handle: &Handle) -> Result<()> {
+    let (sender, jobs) = crossbeam_channel::bounded::<Job>(QUEUE_OBJECTS_MAX);
+    let threads = shared.deployment.config.limits.threads.value as usize;
+    thread::scope(|scope| {
+        let lanes = (!shared.once).then(|| scope.spawn(|| handle.block_on(lanes::watch(shared))));
+        for feed in 0..shared.feeds.len() {
+            let sender = sender.clone();
+            scope.spawn(move || handle.block_on(feeds::list(shared, feed, &sender)));
+        }
+        drop(sender);
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                let jobs = jobs.clone();
+                scope.spawn(move || {
+                    let outcome = worker::Worker::new(shared, handle).and_then(|w| w.run(&jobs));
+                    if outcome.is_err() {
+                        shared.stop.store(true, Relaxed);
+                        // Feeders may be waiting for room.
+                        while jobs.recv().is_ok() {}
+                    }
+                    outcome
+                })
+            })
+            .collect();
+        drop(jobs);
+        let mut outcomes = Vec::new();
+        for worker in workers {
+            outcomes.push(worker.join().unwrap_or_else(|_| Err(anyhow!("a worker thread died"))));
+        }
+        shared.stop.store(true, Relaxed);
+        if let Some(lanes) = lanes {
+            outcomes.push(lanes.join().unwrap_or_else(|_| Err(anyhow!("the lanes' thread died"))));
+        }
+        outcomes.into_iter().collect::<Result<()>>()
+    })?;
+    if shared.once { handle.block_on(lanes::drain(shared)) } else { Ok(()) }
+}
+
+async fn stop_on_signal(shared: Arc<Shared>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut stream) => {
+                stream.recv().await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot listen for SIGTERM");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+    tracing::info!("stopping: what is in memory is committed first");
+    shared.stop.store(true, Relaxed);
+}
+
+/// Now, epoch milliseconds.
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

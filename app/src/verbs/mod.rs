@@ -1,0 +1,50 @@
+//! The verbs, one file each.
+
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod enforce;
+pub(crate) mod generate;
+pub(crate) mod normalize;
+pub(crate) mod rehydrate;
+pub(crate) mod run;
+pub(crate) mod search;
+pub(crate) mod sources;
+pub(crate) mod status;
+pub(crate) mod verify;
+
+use std::io;
+
+use anyhow::Result;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{cli::Verb, exit::Failure};
+
+/// Runs a verb to its end.
+pub(crate) fn run(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Normalize(args) => normalize::run(&args),
+        Verb::Sources(args) => sources::run(&args),
+        Verb::Search(args) => search::run(&args),
+        Verb::Rehydrate(args) => rehydrate::run(&args),
+        Verb::Verify(args) => verify::run(&args),
+        Verb::Status(args) => status::run(&args),
+        Verb::Check(args) => check::run(&args),
+        Verb::Enforce(args) => enforce::run(&args),
+        Verb::Apply(args) => enforce::apply(&args),
+        Verb::Generate(args) => generate::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+    }
+}
+
+/// A runtime for a verb that only waits for IO.
+pub(crate) fn runtime() -> Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Failure::environment)
+}
+
+/// Whether an error only says that nobody reads the output any more.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,505 @@
+//! An epoch: everything a worker has taken in since its last commit, closed together.
+//!
+//! Events go to one segment builder per (archive, retention class), their rows wait beside them. At
+//! [`Epoch::close`] every builder becomes a segment, and every row learns its segment and number.
+//! A closed epoch is committed once; if another worker has taken some of its units first,
+//! [`ClosedEpoch::without`] builds it again without them, from its own segments.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use arrow::{
+    array::{AsArray, RecordBatch},
+    compute::concat_batches,
+    datatypes::TimestampMicrosecondType,
+    error::ArrowError,
+};
+use bytes::Bytes;
+use linchpin_normalize::{Normalized, RawUnit, UnitId, UnitKey, columns};
+
+use crate::{
+    archive::{ArchiveError, BuilderOptions, ClosedSegment, PolicyRef, ResidueBuilder, SegmentBuilder, SegmentHeader, UnitMeta, without_units},
+    hot::HotRows,
+    ledger::{COMPLETE_START, Fact, SegmentFact, UnitFact},
+    policy::{RetentionPolicy, with_feed},
+};
+
+/// Rows that small batches are joined to before they are sorted: sorting costs per batch.
+const JOIN_ROWS: usize = 4096;
+
+/// What went wrong while an epoch was built.
+#[derive(Debug, thiserror::Error)]
+pub enum EpochError {
+    /// The archive could not take an event.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// Rows could not be handled.
+    #[error("rows of an epoch failed: {0}")]
+    Arrow(#[from] ArrowError),
+}
+
+/// Who builds epochs, and by which rules.
+#[derive(Debug, Clone)]
+pub struct EpochContext {
+    /// Worker id (ULID).
+    pub worker: Arc<str>,
+    /// Retention policy in force.
+    pub policy: Arc<RetentionPolicy>,
+    /// Its name and hash.
+    pub policy_ref: PolicyRef,
+    /// Names of the archives; an archive's index counts in them.
+    pub archives: Arc<[Arc<str>]>,
+}
+
+/// Index of an archive, and of a retention class.
+type Shelf = (u16, u8);
+
+struct Building {
+    segment: SegmentBuilder,
+    rows: u64,
+}
+
+/// Rows of one batch, before their segments exist.
+struct Waiting {
+    rows: RecordBatch,
+    archive: u16,
+    /// For each row: class, number of its event in the builder of that class, number in its event.
+    class: Vec<u8>,
+    local: Vec<u32>,
+    sub: Vec<u32>,
+    feed: Arc<str>,
+    unit: UnitKey,
+}
+
+/// A unit that is being taken in.
+struct Open {
+    meta: UnitMeta,
+    level: i32,
+    archive: u16,
+    residue: ResidueBuilder,
+    /// For each class, the unit's index in that class's builder.
+    places: Vec<Option<u32>>,
+    events: u64,
+    rejects: u64,
+    time_max_ms: i64,
+}
+
+/// A unit that was taken in: its fact, and the shelves that hold it, the residue's first.
+struct Taken {
+    fact: UnitFact,
+    shelves: Vec<Shelf>,
+}
+
+/// What a worker has taken in since its last commit.
+pub struct Epoch {
+    context: EpochContext,
+    shelves: BTreeMap<Shelf, Building>,
+    waiting: Vec<Waiting>,
+    row_bytes: usize,
+    units: Vec<Taken>,
+    open: Option<Open>,
+}
+
+impl Epoch {
+    /// An empty epoch.
+    pub fn new(context: EpochContext) -> Self {
+        Self { context, shelves: BTreeMap::new(), waiting: Vec::new(), row_bytes: 0, units: Vec::new(), open: None }
+    }
+
+    /// Begins a unit of `source`, whose blocks are compressed with `level`, for an archive.
+    pub fn begin(&mut self, unit: &RawUnit, source: &str, level: i32, archive: u16) {
+        let classes: Vec<String> = self.context.policy.classes().iter().map(|c| c.name.clone()).collect();
+        self.open = Some(Open {
+            meta: UnitMeta { source: source.to_owned(), ..UnitMeta::from(unit) },
+            level,
+            archive,
+            places: vec![None; classes.len()],
+            residue: ResidueBuilder::new(classes),
+            events: 0,
+            rejects: 0,
+            time_max_ms: i64::MIN,
+        });
+    }
+
+    /// Takes the next batch of the unit that was begun. Gives the class of each of its events.
+    pub fn batch(&mut self, unit: &RawUnit, normalized: &Normalized) -> Result<Vec<u8>, EpochError> {
+        let Some(open) = self.open.as_mut() else { return Ok(Vec::new()) };
+        let batch = &normalized.batch;
+        let with_feed = with_feed(&batch.rows, &unit.feed)?;
+        let of_rows = self.context.policy.classify(&with_feed);
+        let classes = self.context.policy.by_event(&of_rows, &batch.row_event, batch.events.len());
+        let times = event_times(&batch.rows, &batch.row_event, batch.events.len());
+        let mut locals = Vec::with_capacity(batch.events.len());
+        for ((event, class), times) in batch.events.iter().zip(&classes).zip(&times) {
+            let shelf = shelf(&mut self.shelves, (open.archive, *class))?;
+            let place = *open.places[usize::from(*class)]
+                .get_or_insert_with(|| shelf.segment.unit(open.meta.clone(), open.level));
+            let bytes = &unit.bytes[event.start as usize..event.end as usize];
+            locals.push(shelf.segment.push(place, event.start, bytes, &event.sha256, *times)?);
+            open.residue.event(&unit.bytes, event, u32::from(*class))?;
+            open.time_max_ms = open.time_max_ms.max(times.1);
+        }
+        for event in &batch.row_event {
+            shelf(&mut self.shelves, (open.archive, classes[*event as usize]))?.rows += 1;
+        }
+        open.events += batch.events.len() as u64;
+        open.rejects += normalized.rejects.iter().filter(|r| r.field.is_none()).count() as u64;
+        self.row_bytes += batch.rows.get_array_memory_size();
+        self.waiting.push(Waiting {
+            rows: batch.rows.clone(),
+            archive: open.archive,
+            class: batch.row_event.iter().map(|e| classes[*e as usize]).collect(),
+            local: batch.row_event.iter().map(|e| locals[*e as usize]).collect(),
+            sub: batch.row_sub.clone(),
+            feed: Arc::clone(&unit.feed),
+            unit: unit.id.key(),
+        });
+        Ok(classes)
+    }
+
+    /// Ends the unit; `context` is what its events need to be read alone.
+    pub fn end(&mut self, unit: &RawUnit, context: &Bytes) -> Result<(), EpochError> {
+        let Some(mut open) = self.open.take() else { return Ok(()) };
+        let longest = self.longest(&open.places);
+        // Bytes without an event still belong to the object: they are kept where most is.
+        if open.events == 0 && !unit.bytes.is_empty() {
+            let shelf = shelf(&mut self.shelves, (open.archive, longest))?;
+            open.places[usize::from(longest)] = Some(shelf.segment.unit(open.meta.clone(), open.level));
+        }
+        let residue = open.residue.finish(&unit.bytes);
+        let mut shelves = Vec::new();
+        for (class, place) in open.places.iter().enumerate().filter_map(|(c, p)| Some((c as u8, (*p)?))) {
+            let shelf = shelf(&mut self.shelves, (open.archive, class))?;
+            if let Some(meta) = shelf.segment.unit_mut(place) {
+                meta.context = Bytes::copy_from_slice(context);
+                meta.events_total = open.events as u32;
+            }
+            if class == longest {
+                shelf.segment.residue(place, &residue)?;
+                shelves.insert(0, (open.archive, class));
+            } else {
+                shelves.push((open.archive, class));
+            }
+        }
+        let time_max_ms = if open.events == 0 { open.meta.received_ms } else { open.time_max_ms };
+        let meta = open.meta;
+        self.units.push(Taken {
+            fact: UnitFact {
+                key: unit.id.key(),
+                object: meta.object,
+                start: meta.start,
+                end: meta.end,
+                feed: meta.feed,
+                source: meta.source,
+                delivered_key: meta.key,
+                delivered_sha256: meta.delivered_sha256,
+                delivered_bytes: meta.delivered_bytes,
+                received_ms: meta.received_ms,
+                time_max_ms,
+                segment: String::new(),
+                segments: Vec::new(),
+                events: open.events,
+                rejects: open.rejects,
+                gaps: meta.gaps,
+            },
+            shelves,
+        });
+        Ok(())
+    }
+
+    /// Notes that the last part of `unit`'s object was taken in, so that the object is known whole.
+    pub fn complete(&mut self, unit: &RawUnit) {
+        let (start, end) = (COMPLETE_START, COMPLETE_START);
+        let id = UnitId { object: Arc::clone(&unit.id.object), start, end };
+        let fact = UnitFact {
+            key: id.key(),
+            object: unit.id.object.to_string(),
+            start,
+            end,
+            feed: unit.feed.to_string(),
+            source: String::new(),
+            delivered_key: unit.key.to_string(),
+            delivered_sha256: unit.delivered.sha256,
+            delivered_bytes: unit.delivered.bytes,
+            received_ms: unit.received_ms,
+            time_max_ms: unit.received_ms,
+            segment: String::new(),
+            segments: Vec::new(),
+            events: 0,
+            rejects: 0,
+            gaps: Vec::new(),
+        };
+        self.units.push(Taken { fact, shelves: Vec::new() });
+    }
+
+    /// Of the classes that hold the unit, the one kept longest; of all, if none does.
+    fn longest(&self, places: &[Option<u32>]) -> u8 {
+        let all = 0..places.len() as u8;
+        let used = all.clone().filter(|c| places[usize::from(*c)].is_some());
+        let policy = &self.context.policy;
+        used.reduce(|a, b| policy.stricter(a, b)).or_else(|| all.reduce(|a, b| policy.stricter(a, b))).unwrap_or(0)
+    }
+
+    /// Memory the epoch holds, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.row_bytes + self.shelves.values().map(|s| s.segment.held_bytes()).sum::<usize>()
+    }
+
+    /// Number of units taken in.
+    pub fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    /// Closes all builders together. `previous_root` is the Merkle root of the worker's last segment.
+    pub fn close(self, seq: u64, previous_root: Option<[u8; 32]>, now_ms: i64) -> Result<ClosedEpoch, EpochError> {
+        let mut closing = Closing { context: &self.context, seq, now_ms, root: previous_root, parts: BTreeMap::new() };
+        for (shelf, building) in self.shelves {
+            closing.part(shelf, building.segment, building.rows)?;
+        }
+        let parts = closing.parts;
+        let names: Vec<Arc<str>> = segment_names(&parts, self.context.policy.classes().len(), self.context.archives.len());
+        let classes = self.context.policy.classes().len();
+        let mut hot = Vec::with_capacity(self.waiting.len());
+        for waiting in self.waiting {
+            let archive = usize::from(waiting.archive);
+            let row = waiting.class.iter().zip(&waiting.local).map(|(class, local)| {
+                parts.get(&(waiting.archive, *class)).map_or(0, |part| part.segment.rows[*local as usize])
+            });
+            let rows = HotRows {
+                row: row.collect(),
+                rows: waiting.rows,
+                class: waiting.class,
+                segments: names[archive * classes..(archive + 1) * classes].into(),
+                sub: waiting.sub,
+                feed: waiting.feed,
+            };
+            hot.push((waiting.unit, waiting.archive, rows));
+        }
+        let units = self.units.into_iter().map(|taken| taken.named(&parts)).collect();
+        Ok(ClosedEpoch { context: self.context, seq, previous_root, now_ms, parts, units, hot })
+    }
+}
+
+impl Taken {
+    fn named(self, parts: &BTreeMap<Shelf, Part>) -> (UnitFact, Vec<Shelf>) {
+        let ids: Vec<String> =
+            self.shelves.iter().filter_map(|s| parts.get(s)).map(|part| part.segment.id.clone()).collect();
+        let segment = ids.first().cloned().unwrap_or_default();
+        (UnitFact { segment, segments: ids, ..self.fact }, self.shelves)
+    }
+}
+
+fn shelf(shelves: &mut BTreeMap<Shelf, Building>, at: Shelf) -> Result<&mut Building, ArchiveError> {
+    use std::collections::btree_map::Entry;
+    Ok(match shelves.entry(at) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            new.insert(Building { segment: SegmentBuilder::new(BuilderOptions::default())?, rows: 0 })
+        }
+    })
+}
+
+/// Earliest and latest time of each event's rows, epoch milliseconds.
+fn event_times(rows: &RecordBatch, row_event: &[u32], events: usize) -> Vec<(i64, i64)> {
+    let mut times = vec![(i64::MAX, i64::MIN); events];
+    let column = columns::index("time").and_then(|at| rows.column(at).as_primitive_opt::<TimestampMicrosecondType>());
+    for (micros, event) in column.map_or(&[][..], |c| c.values()).iter().zip(row_event) {
+        let ms = micros.div_euclid(1000);
+        let (min, max) = &mut times[*event as usize];
+        (*min, *max) = ((*min).min(ms), (*max).max(ms));
+    }
+    times
+}
+
+struct Part {
+    segment: ClosedSegment,
+    rows: u64,
+    sources: Vec<String>,
+}
+
+struct Closing<'a> {
+    context: &'a EpochContext,
+    seq: u64,
+    now_ms: i64,
+    root: Option<[u8; 32]>,
+    parts: BTreeMap<Shelf, Part>,
+}
+
+impl Closing<'_> {
+    fn part(&mut self, shelf: Shelf, builder: SegmentBuilder, rows: u64) -> Result<(), EpochError> {
+        let header = SegmentHeader {
+            worker: self.context.worker.to_string(),
+            seq: self.seq,
+            class: self.context.policy.classes()[usize::from(shelf.1)].name.clone(),
+            archive: self.context.archives[usize::from(shelf.0)].to_string(),
+            previous_root: self.root,
+            commit_ms: self.now_ms,
+            policy: self.context.policy_ref.clone(),
+        };
+        let sources = builder.sources().to_vec();
+        let segment = builder.close(header)?;
+        self.root = Some(segment.merkle_root);
+        self.parts.insert(shelf, Part { segment, rows, sources });
+        Ok(())
+    }
+}
+
+/// For each archive and class, the id of its segment, or nothing.
+fn segment_names(parts: &BTreeMap<Shelf, Part>, classes: usize, archives: usize) -> Vec<Arc<str>> {
+    let shelves = (0..archives as u16).flat_map(|a| (0..classes as u8).map(move |c| (a, c)));
+    shelves.map(|shelf| parts.get(&shelf).map_or("", |part| &part.segment.id).into()).collect()
+}
+
+/// An epoch whose segments are finished.
+pub struct ClosedEpoch {
+    context: EpochContext,
+    /// Sequence number of the epoch among its worker's.
+    pub seq: u64,
+    previous_root: Option<[u8; 32]>,
+    now_ms: i64,
+    parts: BTreeMap<Shelf, Part>,
+    units: Vec<(UnitFact, Vec<Shelf>)>,
+    /// Rows with their unit and archive.
+    hot: Vec<(UnitKey, u16, HotRows)>,
+}
+
+impl ClosedEpoch {
+    /// The segments, each with the index of its archive.
+    pub fn segments(&self) -> impl Iterator<Item = (u16, &ClosedSegment)> {
+        self.parts.iter().map(|((archive, _), part)| (*archive, &part.segment))
+    }
+
+    /// Facts of the units.
+    pub fn units(&self) -> impl Iterator<Item = &UnitFact> {
+        self.units.iter().map(|(fact, _)| fact)
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u64 {
+        self.hot.iter().map(|(_, _, rows)| rows.rows.num_rows() as u64).sum()
+    }
+
+    /// Merkle root of the last segment: the next epoch's `previous_root`.
+    pub fn last_root(&self) -> Option<[u8; 32]> {
+        self.parts.values().last().map(|part| part.segment.merkle_root).or(self.previous_root)
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.units.is_empty()
+    }
+
+    /// What the ledger is told; `tier` is the storage class the segments were put with.
+    pub fn facts(&self, tier: &str) -> Vec<Fact> {
+        let mut facts = Vec::with_capacity(self.parts.len() + self.units.len());
+        for ((archive, _), part) in &self.parts {
+            let segment = &part.segment;
+            facts.push(Fact::SegmentCreated(SegmentFact {
+                id: segment.id.clone(),
+                object: segment.object_key.clone(),
+                store: self.context.archives[usize::from(*archive)].to_string(),
+                tier: tier.to_owned(),
+                retention: segment.header.class.clone(),
+                feeds: segment.feeds.clone(),
+                sources: part.sources.clone(),
+                worker: segment.header.worker.clone(),
+                seq: self.seq,
+                time_min_ms: segment.time_min_ms,
+                time_max_ms: segment.time_max_ms,
+                events: u64::from(segment.events),
+                rows: part.rows,
+                raw_bytes: segment.raw_bytes,
+                stored_bytes: segment.bytes.len() as u64,
+                sha256: segment.sha256,
+                merkle_root: segment.merkle_root,
+                prev_root: segment.header.previous_root.unwrap_or_default(),
+            }));
+        }
+        facts.extend(self.units.iter().map(|(fact, _)| Fact::UnitConsumed(fact.clone())));
+        facts
+    }
+
+    /// The rows, small batches joined, ready to be sorted into files.
+    pub fn into_hot_rows(self) -> Result<Vec<HotRows>, EpochError> {
+        join(self.hot.into_iter().map(|(_, _, rows)| rows))
+    }
+
+    /// The same epoch without the units of `taken`: segments are built again from their own bytes,
+    /// under new names. `level` gives the zstd level of a source.
+    pub fn without(self, taken: &BTreeSet<UnitKey>, level: &dyn Fn(&str) -> i32) -> Result<Self, EpochError> {
+        let mut closing = Closing {
+            context: &self.context,
+            seq: self.seq,
+            now_ms: self.now_ms,
+            root: self.previous_root,
+            parts: BTreeMap::new(),
+        };
+        let mut moved: BTreeMap<Shelf, Vec<Option<u32>>> = BTreeMap::new();
+        for (shelf, part) in &self.parts {
+            let gone = |unit: &UnitMeta| taken.contains(&unit.id().key());
+            let of_unit = |unit: &UnitMeta| level(&unit.source);
+            let (builder, rows) = without_units(&part.segment.bytes, BuilderOptions::default(), &gone, &of_unit)?;
+            if builder.is_empty() {
+                continue;
+            }
+            let kept = self.hot.iter().filter(|(unit, archive, _)| *archive == shelf.0 && !taken.contains(unit));
+            let rows_left = kept.map(|(_, _, h)| h.class.iter().filter(|c| **c == shelf.1).count() as u64).sum();
+            closing.part(*shelf, builder, rows_left)?;
+            moved.insert(*shelf, rows);
+        }
+        let parts = closing.parts;
+        let classes = self.context.policy.classes().len();
+        let names = segment_names(&parts, classes, self.context.archives.len());
+        let mut hot = Vec::new();
+        for (unit, archive, mut rows) in self.hot.into_iter().filter(|(unit, ..)| !taken.contains(unit)) {
+            rows.segments = names[usize::from(archive) * classes..(usize::from(archive) + 1) * classes].into();
+            for (row, class) in rows.row.iter_mut().zip(&rows.class) {
+                let shelf = (archive, *class);
+                let local = moved.get(&shelf).and_then(|rows| rows.get(*row as usize).copied().flatten());
+                let segment = parts.get(&shelf).map(|part| &part.segment);
+                *row = local.zip(segment).map_or(0, |(local, segment)| segment.rows[local as usize]);
+            }
+            hot.push((unit, archive, rows));
+        }
+        let units = self.units.into_iter().filter(|(fact, _)| !taken.contains(&fact.key));
+        let units = units.map(|(fact, shelves)| Taken { fact, shelves }.named(&parts)).collect();
+        let Self { context, seq, previous_root, now_ms, .. } = self;
+        Ok(Self { context, seq, previous_root, now_ms, parts, units, hot })
+    }
+}
+
+/// Joins consecutive small batches of one feed.
+fn join(all: impl Iterator<Item = HotRows>) -> Result<Vec<HotRows>, EpochError> {
+    let mut out: Vec<HotRows> = Vec::new();
+    let mut run: Vec<HotRows> = Vec::new();
+    let mut rows = 0;
+    for next in all {
+        let alike = run.first().is_none_or(|first| first.feed == next.feed && first.segments == next.segments);
+        if !alike || rows + next.rows.num_rows() > JOIN_ROWS {
+            out.extend(joined(std::mem::take(&mut run))?);
+            rows = 0;
+        }
+        rows += next.rows.num_rows();
+        run.push(next);
+    }
+    out.extend(joined(run)?);
+    Ok(out)
+}
+
+fn joined(mut run: Vec<HotRows>) -> Result<Option<HotRows>, EpochError> {
+    if run.len() < 2 {
+        return Ok(run.pop());
+    }
+    let rows = concat_batches(&columns::schema(), run.iter().map(|r| &r.rows))?;
+    let all = |of: fn(&HotRows) -> &[u32]| run.iter().flat_map(|r| of(r).iter().copied()).collect();
+    Ok(Some(HotRows {
+        rows,
+        class: run.iter().flat_map(|r| r.class.iter().copied()).collect(),
+        row: all(|r| &r.row),
+        sub: all(|r| &r.sub),
+        segments: Arc::clone(&run[0].segments),
+        feed: Arc::clone(&run[0].feed),
+    }))
+}

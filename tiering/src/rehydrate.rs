@@ -1,0 +1,297 @@
+//! Brings raw events back: finds which are asked for, and reads only the blocks that hold them.
+//!
+//! What the hot table still has is found there; days whose hot rows have expired are answered from
+//! the archive, by normalising the segments of those days again and asking the same predicate.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::Int32Type,
+};
+use jiff::civil::Date;
+use linchpin_normalize::{Normalizer, columns};
+
+use crate::{
+    Lake, LakeError,
+    archive::{ArchiveError, EventRef, UnitMeta, rebuild_unit},
+    hot::{EVENT_DAY, RETENTION, ROW, SEGMENT, SUB, event_day},
+    ledger::{SegmentFilter, SegmentState},
+    policy::{Predicate, with_feed},
+    replay::{self, OpenSegment},
+    search::{SearchError, SearchLimits},
+};
+
+/// Why events could not be brought back.
+#[derive(Debug, thiserror::Error)]
+pub enum RehydrateError {
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The hot table could not be asked.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// A segment could not be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The hot table names a segment that the ledger does not have.
+    #[error("segment `{0}` is not in the ledger\nhint: run `linchpin verify`")]
+    NoSegment(String),
+    /// The object is not known, or not all of it is there.
+    #[error("object `{key}`: {why}")]
+    Object {
+        /// Key that was asked for.
+        key: String,
+        /// What is missing.
+        why: String,
+    },
+    /// The receiver of events failed.
+    #[error(transparent)]
+    Sink(#[from] std::io::Error),
+}
+
+/// What is asked for.
+pub struct Request {
+    /// Which rows.
+    pub predicate: Predicate,
+    /// Their times, epoch milliseconds.
+    pub period: Range<i64>,
+    /// What finding them may use.
+    pub limits: SearchLimits,
+}
+
+/// Rows of raw events by segment: for each event its matching subs.
+#[derive(Debug, Default)]
+pub struct Found(BTreeMap<String, BTreeMap<u32, Vec<u32>>>);
+
+impl Found {
+    /// Number of raw events.
+    pub fn events(&self) -> u64 {
+        self.0.values().map(|rows| rows.len() as u64).sum()
+    }
+
+    /// Number of segments that hold them.
+    pub fn segments(&self) -> usize {
+        self.0.len()
+    }
+
+    fn add(&mut self, segment: &str, row: u32, sub: u32) {
+        if !self.0.contains_key(segment) {
+            self.0.insert(segment.to_owned(), BTreeMap::new());
+        }
+        if let Some(rows) = self.0.get_mut(segment) {
+            rows.entry(row).or_default().push(sub);
+        }
+    }
+}
+
+/// One event that was brought back.
+pub struct Rehydrated<'a> {
+    /// Its unit.
+    pub unit: &'a UnitMeta,
+    /// Its place and exact bytes.
+    pub event: EventRef<'a>,
+    /// Which of its rows matched.
+    pub subs: &'a [u32],
+}
+
+/// Finds the raw events that a request asks for.
+pub async fn find(lake: &Lake, request: &Request, normalizer: &mut Normalizer) -> Result<Found, RehydrateError> {
+    let mut found = Found::default();
+    let expired = lake.ledger.hot_expired();
+    hot(lake, request, &expired, &mut found).await?;
+    if !expired.is_empty() {
+        archived(lake, request, &expired, normalizer, &mut found).await?;
+    }
+    Ok(found)
+}
+
+async fn hot(
+    lake: &Lake,
+    request: &Request,
+    expired: &BTreeSet<(String, Date)>,
+    found: &mut Found,
+) -> Result<(), RehydrateError> {
+    let wanted = [SEGMENT, ROW, SUB, RETENTION, EVENT_DAY];
+    let mut rows = lake
+        .hot
+        .rows_where(Some(&request.predicate), request.period.clone(), &wanted, &request.limits)
+        .await?;
+    while let Some(batch) = rows.next().await? {
+        let text = |name: &str| batch.column_by_name(name).map(|c| arrow::compute::cast(c, &arrow::datatypes::DataType::Utf8));
+        let int = |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<Int32Type>());
+        let (Some(Ok(segments)), Some(Ok(classes)), Some(Ok(days)), Some(row), Some(sub)) =
+            (text(SEGMENT), text(RETENTION), text(EVENT_DAY), int(ROW), int(SUB))
+        else {
+            continue;
+        };
+        let (segments, classes, days) =
+            (segments.as_string::<i32>(), classes.as_string::<i32>(), days.as_string::<i32>());
+        for n in 0..batch.num_rows() {
+            // Rows of a day that is being expired are answered from the archive, not twice.
+            let gone = !expired.is_empty()
+                && days.value(n).parse().is_ok_and(|day| expired.contains(&(classes.value(n).to_owned(), day)));
+            if !gone {
+                found.add(segments.value(n), row.value(n) as u32, sub.value(n) as u32);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Asks the segments that may hold rows of expired days.
+async fn archived(
+    lake: &Lake,
+    request: &Request,
+    expired: &BTreeSet<(String, Date)>,
+    normalizer: &mut Normalizer,
+    found: &mut Found,
+) -> Result<(), RehydrateError> {
+    let classes: BTreeSet<&str> = expired.iter().map(|(class, _)| class.as_str()).collect();
+    for class in classes {
+        let filter = SegmentFilter {
+            retention: Some(class.to_owned()),
+            from_ms: Some(request.period.start),
+            to_ms: Some(request.period.end),
+            ..SegmentFilter::default()
+        };
+        for segment in lake.ledger.segments(&filter) {
+            let open = OpenSegment::open(lake.archive(&segment.fact.store)?, &segment.fact.object).await?;
+            for (n, entry) in open.reader.footer().blocks.iter().enumerate() {
+                if entry.time_max_ms < request.period.start || entry.time_min_ms >= request.period.end {
+                    continue;
+                }
+                let block = open.reader.read_block(n).await?;
+                for run in open.runs(&block) {
+                    let Some((normalized, rows)) = replay::normalize(normalizer, &run) else { continue };
+                    let hits = matching(request, &normalized.batch.rows, &run.unit.feed, class, segment.committed_ms, expired);
+                    for hit in hits {
+                        found.add(&segment.fact.id, rows[hit], normalized.batch.row_sub[hit]);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rows of a batch that are asked for and whose hot rows are gone.
+fn matching(
+    request: &Request,
+    rows: &RecordBatch,
+    feed: &str,
+    class: &str,
+    committed_ms: i64,
+    expired: &BTreeSet<(String, Date)>,
+) -> Vec<usize> {
+    let Ok(with_feed) = with_feed(rows, feed) else { return Vec::new() };
+    let Ok(mask) = request.predicate.evaluate(&with_feed) else { return Vec::new() };
+    let times = columns::index("time")
+        .and_then(|at| rows.column(at).as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>());
+    let Some(times) = times else { return Vec::new() };
+    let asked = |n: usize| {
+        let micros = times.value(n);
+        let ms = micros.div_euclid(1000);
+        mask.value(n)
+            && request.period.contains(&ms)
+            && event_day(micros, committed_ms).is_ok_and(|day| expired.contains(&(class.to_owned(), day)))
+    };
+    (0..rows.num_rows()).filter(|n| asked(*n)).collect()
+}
+
+/// Reads the events that were found, segment by segment in row order, and gives each to `sink`.
+pub async fn fetch(
+    lake: &Lake,
+    found: &Found,
+    mut sink: impl FnMut(&Rehydrated<'_>) -> std::io::Result<()>,
+) -> Result<u64, RehydrateError> {
+    let mut events = 0;
+    for (id, rows) in &found.0 {
+        let segment = lake.ledger.segment(id).ok_or_else(|| RehydrateError::NoSegment(id.clone()))?;
+        let open = OpenSegment::open(lake.archive(&segment.fact.store)?, &segment.fact.object).await?;
+        let mut by_block: BTreeMap<usize, Vec<(u32, &Vec<u32>)>> = BTreeMap::new();
+        for (row, subs) in rows {
+            if let Some(block) = open.reader.block_of_row(*row) {
+                by_block.entry(block).or_default().push((*row, subs));
+            }
+        }
+        for (n, rows) in by_block {
+            let block = open.reader.read_block(n).await?;
+            for (row, subs) in rows {
+                let Some(event) = block.event(row) else { continue };
+                sink(&Rehydrated { unit: &open.units()[event.unit as usize], event, subs })?;
+                events += 1;
+            }
+        }
+    }
+    Ok(events)
+}
+
+/// Rebuilds a delivered object (inflated), bit for bit, from the segments of all its classes. Of
+/// several versions under one key, the newest that is complete is taken.
+pub async fn object(lake: &Lake, key: &str, sink: &mut dyn std::io::Write) -> Result<u64, RehydrateError> {
+    let fail = |why: &str| RehydrateError::Object { key: key.to_owned(), why: why.to_owned() };
+    let mut versions: BTreeMap<(i64, String), BTreeMap<u64, (SegmentState, u32)>> = BTreeMap::new();
+    for segment in lake.ledger.segments(&SegmentFilter::default()) {
+        let open = OpenSegment::open(lake.archive(&segment.fact.store)?, &segment.fact.object).await?;
+        for (index, unit) in open.units().iter().enumerate().filter(|(_, u)| u.residue.is_some()) {
+            if unit.key == key || unit.key.ends_with(&format!("/{key}")) {
+                let version = versions.entry((unit.received_ms, unit.object.clone())).or_default();
+                version.insert(unit.start, (segment.clone(), index as u32));
+            }
+        }
+    }
+    let (_, parts) = versions.pop_last().ok_or_else(|| fail("no segment holds it"))?;
+    let (mut at, mut bytes) = (0, 0);
+    for (start, (holder, index)) in parts {
+        if start != at {
+            return Err(fail("a part of it is not in the archive"));
+        }
+        let part = unit(lake, &holder, index).await?;
+        at += part.len() as u64;
+        bytes += part.len() as u64;
+        sink.write_all(&part)?;
+    }
+    Ok(bytes)
+}
+
+/// Rebuilds one unit from its residue and the segments of its epoch.
+async fn unit(lake: &Lake, holder: &SegmentState, index: u32) -> Result<Vec<u8>, RehydrateError> {
+    let open = OpenSegment::open(lake.archive(&holder.fact.store)?, &holder.fact.object).await?;
+    let meta = open.units()[index as usize].clone();
+    let missing = |why: String| RehydrateError::Object { key: meta.key.clone(), why };
+    let residue = open.reader.residue(index, &meta).await?.ok_or_else(|| missing("its residue is missing".into()))?;
+    let siblings = lake.ledger.segments_of_worker_after(&holder.fact.worker, holder.fact.seq.saturating_sub(1), 2);
+    let mut by_class: Vec<Vec<Vec<u8>>> = Vec::new();
+    for (n, class) in residue.classes().iter().enumerate() {
+        let mut events = Vec::new();
+        if residue.events_of(n) > 0 {
+            let same_epoch = |s: &&SegmentState| {
+                s.fact.seq == holder.fact.seq && s.fact.store == holder.fact.store && s.fact.retention == *class
+            };
+            let sibling = siblings.iter().find(same_epoch);
+            let sibling = sibling.ok_or_else(|| missing(format!("its events of class `{class}` are gone")))?;
+            events = events_of(lake, sibling, &meta).await?;
+        }
+        by_class.push(events);
+    }
+    let mut iterators: Vec<_> = by_class.iter().map(|events| events.iter().map(Vec::as_slice)).collect();
+    Ok(rebuild_unit(&residue, &mut iterators)?)
+}
+
+/// The events of one unit in one segment, in the order of the unit.
+async fn events_of(lake: &Lake, segment: &SegmentState, unit: &UnitMeta) -> Result<Vec<Vec<u8>>, RehydrateError> {
+    let open = OpenSegment::open(lake.archive(&segment.fact.store)?, &segment.fact.object).await?;
+    let same = |other: &UnitMeta| other.object == unit.object && other.start == unit.start;
+    let mut events = Vec::new();
+    for n in 0..open.reader.footer().blocks.len() {
+        let block = open.reader.read_block(n).await?;
+        for run in open.runs(&block).iter().filter(|run| same(run.unit)) {
+            events.extend(run.events.iter().map(|e| e.bytes.to_vec()));
+        }
+    }
+    Ok(events)
+}
