@@ -2,6 +2,11 @@
 //!
 //! `cargo run -p linchpin-normalize --example normalize -- [--sources DIR] [--source NAME] FILE…`
 //! With `--sources` the mappings of a folder are used instead of those of this build.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a program around the crate, not part of it"
+)]
 
 use std::{error::Error, fs, sync::Arc};
 

@@ -46,6 +46,7 @@ impl Catalog {
     }
 
     /// This catalogue with another source; one of the same name gives way to it.
+    #[must_use]
     pub fn with(mut self, plan: Plan) -> Self {
         let plan = Arc::new(plan);
         match self.index(&plan.name) {
@@ -67,7 +68,13 @@ impl Catalog {
 
     /// The JSON source that an object with this key and first event is of: all conditions of content
     /// hold, and most of them; the path breaks ties.
-    pub(crate) fn of_json(&self, key: &str, text: &str, leaves: &[Leaf], paths: &PathTable) -> Option<Recognised> {
+    pub(crate) fn of_json(
+        &self,
+        key: &str,
+        text: &str,
+        leaves: &[Leaf],
+        paths: &PathTable,
+    ) -> Option<Recognised> {
         let seen: Vec<(String, &Leaf)> = leaves.iter().map(|leaf| (paths.text(leaf.path), leaf)).collect();
         let has = |path: &str| seen.iter().any(|(known, _)| under(known, path));
         let value = |path: &str| {
@@ -94,8 +101,10 @@ impl Catalog {
                 });
             fits.then_some((source, plan.recognise.values.len()))
         });
-        let ranked = candidates.map(|(source, content)| {
-            Recognised { source, content, path: self.path_parts(source, key) }
+        let ranked = candidates.map(|(source, content)| Recognised {
+            source,
+            content,
+            path: self.path_parts(source, key),
         });
         ranked.max_by_key(|r| (r.content, r.path.len(), std::cmp::Reverse(r.source)))
     }

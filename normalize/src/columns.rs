@@ -125,7 +125,10 @@ pub fn index(name: &str) -> Option<usize> {
 pub fn schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         let field = |c: &Column| {
-            let nullable = !matches!(c.name, "event_id" | "raw_hash" | "time" | "class_uid" | "category_uid" | "type_uid" | "source");
+            let nullable = !matches!(
+                c.name,
+                "event_id" | "raw_hash" | "time" | "class_uid" | "category_uid" | "type_uid" | "source"
+            );
             Field::new(c.name, arrow_type(c.ty), nullable)
         };
         Arc::new(Schema::new(COLUMNS.iter().map(field).collect::<Vec<_>>()))

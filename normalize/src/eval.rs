@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::plan::{Alternative, Candidate, ClassPlan, Constant, Expr, Found, Operand, Rule, Selector, Target};
+use crate::plan::{
+    Alternative, Candidate, ClassPlan, Constant, Expr, Found, Operand, Rule, Selector, Target,
+};
 use crate::scan::{Kind, Leaf, PathTable, Scanned, unescape};
 use crate::schema::Attribute;
 use crate::value::{Fault, Val};
@@ -151,9 +153,12 @@ impl<'e> View<'e> {
             Operand::Slot(slot) => self.slot(*slot)?.value(self.text),
             Operand::Pick { key, equals, value } => self.pick(*key, equals, *value)?.1.value(self.text),
             Operand::Element => self.row?.place?.value(self.text),
-            Operand::Field(n) => {
-                self.row?.fields.get(usize::from(*n)).filter(|t| !t.is_empty()).map(|t| Val::Text(Cow::Borrowed(t)))
-            }
+            Operand::Field(n) => self
+                .row?
+                .fields
+                .get(usize::from(*n))
+                .filter(|t| !t.is_empty())
+                .map(|t| Val::Text(Cow::Borrowed(t))),
             Operand::Literal(text) => Some(Val::Text(Cow::Borrowed(text))),
             Operand::Tree(_) => None,
         }
@@ -215,7 +220,9 @@ impl<'e> View<'e> {
     /// What a selector's expression is, among the values that conditions name.
     pub(crate) fn select(&self, selector: &'e Selector) -> Found {
         match self.expr(&selector.expr) {
-            Ok(Some(value)) => selector.values.get(value.text().as_ref()).map_or(Found::Other, |v| Found::Known(*v)),
+            Ok(Some(value)) => {
+                selector.values.get(value.text().as_ref()).map_or(Found::Other, |v| Found::Known(*v))
+            }
             Ok(None) | Err(_) => Found::Absent,
         }
     }
@@ -247,15 +254,18 @@ impl<'e> View<'e> {
             .map(Given::Constant)),
         }
     }
-
-    /// The entries of `also` that hold, as bits.
-    pub(crate) fn alsos(&self, class: &ClassPlan, found: &[Found]) -> u64 {
-        let holds = |tests: &Vec<_>| tests.iter().all(|t: &crate::plan::Test| t.holds(found));
-        class.alsos.iter().enumerate().fold(0, |bits, (n, tests)| bits | u64::from(holds(tests)) << n)
-    }
 }
 
-fn through<'e>(mut value: Val<'e>, functions: &[&'static crate::functions::Function]) -> Result<Option<Val<'e>>, Fault> {
+/// The entries of `also` that hold, as bits.
+pub(crate) fn alsos(class: &ClassPlan, found: &[Found]) -> u64 {
+    let holds = |tests: &Vec<_>| tests.iter().all(|t: &crate::plan::Test| t.holds(found));
+    class.alsos.iter().enumerate().fold(0, |bits, (n, tests)| bits | u64::from(holds(tests)) << n)
+}
+
+fn through<'e>(
+    mut value: Val<'e>,
+    functions: &[&'static crate::functions::Function],
+) -> Result<Option<Val<'e>>, Fault> {
     for f in functions {
         match (f.apply)(value)? {
             Some(next) => value = next,

@@ -103,17 +103,15 @@ impl JsonFrames {
     /// container ends with its line.
     fn resume(&self, bytes: &[u8], start: usize) -> usize {
         let container = matches!(bytes[start], b'{' | b'[');
-        let limit = if container || self.in_array {
-            bytes.len()
-        } else {
-            line_end(bytes, start)
-        };
+        let limit = if container || self.in_array { bytes.len() } else { line_end(bytes, start) };
         for open in memchr::memchr_iter(b'{', &bytes[start + 1..limit]).map(|n| start + 1 + n) {
             let before = bytes[..open].trim_ascii_end();
-            let looks_alike = bytes[open..].starts_with(&self.opening) && (container || !self.opening.is_empty());
+            let looks_alike =
+                bytes[open..].starts_with(&self.opening) && (container || !self.opening.is_empty());
             let new_line = bytes[open - 1] == b'\n' && !self.in_array;
             let after_comma = before.strip_suffix(b",").is_some_and(|b| b.trim_ascii_end().ends_with(b"}"));
-            if new_line || looks_alike && (after_comma || before.ends_with(b"}") || bytes[open - 1] == b'\n') {
+            if new_line || looks_alike && (after_comma || before.ends_with(b"}") || bytes[open - 1] == b'\n')
+            {
                 // The comma before it is a separator, not part of the broken event.
                 let cut = if after_comma { before.len() - 1 } else { open };
                 return cut.max(start + 1);
@@ -179,9 +177,8 @@ fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
         match bytes.get(at)? {
             b'"' => at = string_end(bytes, at + 1)?.0,
             b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth == 0 => return Some(at),
+            b'}' | b']' | b',' if depth == 0 => return Some(at),
             b'}' | b']' => depth -= 1,
-            b',' if depth == 0 => return Some(at),
             _ => {}
         }
         at += 1;

@@ -3,7 +3,11 @@
 //! A function is one row of [`FUNCTIONS`] with its doc line and an example that is its test. It
 //! gives a value, nothing (the next alternative is tried), or a fault (the field is quarantined).
 
-#![allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value, reason = "the functions of the table have one type")]
+#![allow(
+    clippy::unnecessary_wraps,
+    clippy::needless_pass_by_value,
+    reason = "the functions of the table have one type"
+)]
 
 mod azure;
 
@@ -97,7 +101,7 @@ fn text<'e>(value: Val<'e>, apply: impl FnOnce(Cow<'e, str>) -> Option<Cow<'e, s
     Ok(apply(value.into_text()).filter(|t| !t.is_empty()).map(Val::Text))
 }
 
-fn map<'e>(text: Cow<'e, str>, apply: impl FnOnce(&str) -> String) -> Cow<'e, str> {
+fn map(text: Cow<'_, str>, apply: impl FnOnce(&str) -> String) -> Cow<'_, str> {
     Cow::Owned(apply(&text))
 }
 
@@ -185,16 +189,9 @@ fn url_decode(text: Cow<'_, str>) -> Cow<'_, str> {
     let mut at = 0;
     while at < bytes.len() {
         let code = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
+        let code = code.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        out.push(code.unwrap_or(bytes[at]));
+        at += if code.is_some() { 3 } else { 1 };
     }
     Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
@@ -243,7 +240,8 @@ fn mac(value: Val<'_>) -> Outcome<'_> {
         if digits.len() != 12 || !digits.iter().all(char::is_ascii_hexdigit) {
             return None;
         }
-        let pairs: Vec<String> = digits.chunks(2).map(|pair| pair.iter().collect::<String>().to_lowercase()).collect();
+        let pairs: Vec<String> =
+            digits.chunks(2).map(|pair| pair.iter().collect::<String>().to_lowercase()).collect();
         Some(Cow::Owned(pairs.join(":")))
     })
 }
@@ -257,33 +255,131 @@ const VERBS: &[(&str, &[&str])] = &[
     (
         "Read",
         &[
-            "get", "list", "describe", "head", "read", "lookup", "search", "query", "scan", "batchget", "select",
-            "view", "check", "validate", "verify", "simulate", "estimate", "preview", "download", "export", "test",
-            "filter", "poll", "receive", "watch", "aggregatedlist", "decrypt", "fetch", "detect", "discover",
+            "get",
+            "list",
+            "describe",
+            "head",
+            "read",
+            "lookup",
+            "search",
+            "query",
+            "scan",
+            "batchget",
+            "select",
+            "view",
+            "check",
+            "validate",
+            "verify",
+            "simulate",
+            "estimate",
+            "preview",
+            "download",
+            "export",
+            "test",
+            "filter",
+            "poll",
+            "receive",
+            "watch",
+            "aggregatedlist",
+            "decrypt",
+            "fetch",
+            "detect",
+            "discover",
         ],
     ),
     (
         "Create",
         &[
-            "create", "put", "insert", "add", "run", "allocate", "register", "issue", "generate", "import", "upload",
-            "copy", "publish", "send", "start", "provision", "request", "purchase", "launch", "submit", "new",
-            "invite", "deploy", "restore", "clone", "enqueue", "post", "encrypt", "write",
+            "create",
+            "put",
+            "insert",
+            "add",
+            "run",
+            "allocate",
+            "register",
+            "issue",
+            "generate",
+            "import",
+            "upload",
+            "copy",
+            "publish",
+            "send",
+            "start",
+            "provision",
+            "request",
+            "purchase",
+            "launch",
+            "submit",
+            "new",
+            "invite",
+            "deploy",
+            "restore",
+            "clone",
+            "enqueue",
+            "post",
+            "encrypt",
+            "write",
         ],
     ),
     (
         "Update",
         &[
-            "update", "modify", "set", "attach", "associate", "change", "enable", "disable", "patch", "tag", "untag",
-            "reset", "replace", "edit", "rotate", "authorize", "stop", "reboot", "resume", "suspend", "assign",
-            "upgrade", "merge", "move", "rename", "apply", "resize", "accept", "reject", "activate", "deactivate",
-            "configure", "renew", "restart",
+            "update",
+            "modify",
+            "set",
+            "attach",
+            "associate",
+            "change",
+            "enable",
+            "disable",
+            "patch",
+            "tag",
+            "untag",
+            "reset",
+            "replace",
+            "edit",
+            "rotate",
+            "authorize",
+            "stop",
+            "reboot",
+            "resume",
+            "suspend",
+            "assign",
+            "upgrade",
+            "merge",
+            "move",
+            "rename",
+            "apply",
+            "resize",
+            "accept",
+            "reject",
+            "activate",
+            "deactivate",
+            "configure",
+            "renew",
+            "restart",
         ],
     ),
     (
         "Delete",
         &[
-            "delete", "remove", "terminate", "detach", "disassociate", "revoke", "deregister", "release", "purge",
-            "cancel", "destroy", "unassign", "leave", "drop", "batchdelete", "schedulekeydeletion", "clear",
+            "delete",
+            "remove",
+            "terminate",
+            "detach",
+            "disassociate",
+            "revoke",
+            "deregister",
+            "release",
+            "purge",
+            "cancel",
+            "destroy",
+            "unassign",
+            "leave",
+            "drop",
+            "batchdelete",
+            "schedulekeydeletion",
+            "clear",
         ],
     ),
 ];

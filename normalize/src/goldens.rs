@@ -1,6 +1,7 @@
 //! Samples of every source beside what they must become: `sources/*/tests/NAME.log` gives
 //! `NAME.expected.json`. `UPDATE_GOLDENS=1` writes them anew. Every document is validated against
 //! the OCSF schema, and the columns must agree with the document.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests read and write expectations")]
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -43,9 +44,18 @@ fn outcome(normalizer: &mut Normalizer, name: &str, bytes: Vec<u8>) -> (Value, V
             let bytes = &unit.bytes[event.start as usize..event.end as usize];
             for document in normalizer.render(&replay, event.start, bytes) {
                 for violation in schema::validate(&document) {
-                    faults.push(format!("{name}: event {}: {} at {}", events.len(), violation.kind, violation.path));
+                    faults.push(format!(
+                        "{name}: event {}: {} at {}",
+                        events.len(),
+                        violation.kind,
+                        violation.path
+                    ));
                 }
-                faults.extend(disagreements(&normalized.batch.rows, row, &document).into_iter().map(|f| format!("{name}: {f}")));
+                faults.extend(
+                    disagreements(&normalized.batch.rows, row, &document)
+                        .into_iter()
+                        .map(|f| format!("{name}: {f}")),
+                );
                 events.push(document);
                 row += 1;
             }
@@ -83,7 +93,8 @@ fn disagreements(rows: &arrow::array::RecordBatch, row: usize, document: &Value)
         };
         // A direction that nobody knows is absent in the table, and so is a name that repeats the
         // event's own.
-        let named = spec.name == "metadata_uid" && *expected == json!(rows.column(0).as_string::<i32>().value(row));
+        let named =
+            spec.name == "metadata_uid" && *expected == json!(rows.column(0).as_string::<i32>().value(row));
         if &cell != expected && !(cell.is_null() && (expected == "Unknown" || named)) {
             found.push(format!("row {row}: column {} is {cell}, the document has {expected}", spec.name));
         }
@@ -102,11 +113,16 @@ fn goldens_hold_and_are_valid() {
     folders.sort();
     for folder in folders {
         let Ok(tests) = fs::read_dir(folder.join("tests")) else { continue };
-        let mut logs: Vec<_> = tests.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "log")).collect();
+        let mut logs: Vec<_> =
+            tests.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "log")).collect();
         logs.sort();
         for log in logs {
             samples += 1;
-            let name = format!("{}/{}", folder.file_name().unwrap().to_string_lossy(), log.file_name().unwrap().to_string_lossy());
+            let name = format!(
+                "{}/{}",
+                folder.file_name().unwrap().to_string_lossy(),
+                log.file_name().unwrap().to_string_lossy()
+            );
             let (actual, wrong) = outcome(&mut normalizer, &name, fs::read(&log).unwrap());
             faults.extend(wrong);
             let golden = log.with_extension("expected.json");
@@ -116,7 +132,10 @@ fn goldens_hold_and_are_valid() {
             }
             let expected = fs::read_to_string(&golden).unwrap_or_default();
             if expected != text {
-                faults.push(format!("{name}: differs from {}; run with UPDATE_GOLDENS=1 and look at the difference", golden.display()));
+                faults.push(format!(
+                    "{name}: differs from {}; run with UPDATE_GOLDENS=1 and look at the difference",
+                    golden.display()
+                ));
             }
         }
     }

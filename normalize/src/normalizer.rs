@@ -14,8 +14,8 @@ use crate::event::EventFacts;
 use crate::framing::{self, Frame, JsonFrames};
 use crate::plan::{Framing, Plan};
 use crate::rows::Rows;
-use crate::sink::{ColumnSink, Gathering};
 use crate::scan::{PathId, ScanError, Scanned, Scanner};
+use crate::sink::{ColumnSink, Gathering};
 use crate::source::SourceState;
 use crate::unit::{Carry, EVENT_BYTES_MAX, RawUnit, UnitKey, hex_into};
 
@@ -36,7 +36,10 @@ pub struct Normalizer {
 enum Mode {
     Json(JsonFrames),
     /// `layouts` are the fields of lines, by the number of words if there are several.
-    Lines { layouts: Vec<Vec<PathId>>, null: Vec<u8> },
+    Lines {
+        layouts: Vec<Vec<PathId>>,
+        null: Vec<u8>,
+    },
     /// Neither JSON nor text: the unit is one event.
     Blob,
 }
@@ -82,7 +85,13 @@ impl Normalizer {
     /// A normaliser for the sources of `catalog`.
     pub fn new(catalog: Arc<Catalog>) -> Self {
         let states = catalog.plans().iter().map(|_| None).collect();
-        Self { catalog, states, scratch: Scanner::default(), scanned: Scanned::default(), rows: Rows::default() }
+        Self {
+            catalog,
+            states,
+            scratch: Scanner::default(),
+            scanned: Scanned::default(),
+            rows: Rows::default(),
+        }
     }
 
     /// The sources this normaliser knows.
@@ -119,7 +128,9 @@ impl Normalizer {
         let bytes = &unit.bytes;
         let plan = pass.source.map(|s| Arc::clone(&self.catalog.plans()[s]));
         pass.mode = match plan.as_deref().map(|p| &p.framing) {
-            Some(Framing::Json { .. }) => Mode::Json(JsonFrames::inside(unit.carry.in_array, unit.carry.plain)),
+            Some(Framing::Json { .. }) => {
+                Mode::Json(JsonFrames::inside(unit.carry.in_array, unit.carry.plain))
+            }
             Some(Framing::Lines { .. }) => {
                 if unit.carry.context.is_empty() {
                     if let Some(line) = framing::next_line(bytes, 0)
@@ -173,7 +184,8 @@ impl Normalizer {
             let frame = frames.next(bytes, at, &[], &mut self.scratch, &mut self.scanned)?;
             if frame.broken.is_none()
                 && let Ok(text) = std::str::from_utf8(&bytes[frame.start..frame.end])
-                && let Some(found) = self.catalog.of_json(key, text, &self.scanned.leaves, &self.scratch.paths)
+                && let Some(found) =
+                    self.catalog.of_json(key, text, &self.scanned.leaves, &self.scratch.paths)
             {
                 return Some(found);
             }
@@ -301,7 +313,9 @@ impl Normalizer {
     /// a stream that several logs share. Then it is scanned anew for that.
     fn owner(&mut self, pass: &Pass, bytes: &[u8], broken: bool) -> Option<usize> {
         let own = pass.source?;
-        let (Mode::Json(_), false, Ok(text)) = (&pass.mode, broken, std::str::from_utf8(bytes)) else { return Some(own) };
+        let (Mode::Json(_), false, Ok(text)) = (&pass.mode, broken, std::str::from_utf8(bytes)) else {
+            return Some(own);
+        };
         let state = state(&mut self.states, &self.catalog, own);
         if state.recognises(text, &self.scanned) {
             return Some(own);
@@ -347,7 +361,8 @@ impl Normalizer {
 
     /// What the unit said beside its events.
     pub fn facts(&self, pass: &Pass) -> UnitFacts {
-        let source = pass.source.map_or_else(|| Arc::from("unknown"), |s| Arc::clone(&self.catalog.plans()[s].name));
+        let source =
+            pass.source.map_or_else(|| Arc::from("unknown"), |s| Arc::clone(&self.catalog.plans()[s].name));
         UnitFacts { source, context: pass.context.clone() }
     }
 
@@ -420,21 +435,21 @@ impl Normalizer {
 }
 
 /// What is wrong with an event that must be one JSON value.
-fn whole(scanner: &mut Scanner, scanned: &mut Scanned, bytes: &[u8]) -> Option<ScanError> {
-    match scanner.json(bytes, scanned) {
-        Ok(()) if scanned.len as usize == bytes.len() => None,
-        Ok(()) => Some(ScanError { at: scanned.len, what: "bytes after the value", truncated: false }),
+fn whole(scanner: &mut Scanner, out: &mut Scanned, bytes: &[u8]) -> Option<ScanError> {
+    match scanner.json(bytes, out) {
+        Ok(()) if out.len as usize == bytes.len() => None,
+        Ok(()) => Some(ScanError { at: out.len, what: "bytes after the value", truncated: false }),
         Err(error) => Some(error),
     }
 }
 
 /// What is wrong with an event of no known source: by its own bytes, so that it is the same when it
 /// is read again alone.
-fn unknown_fault(scanner: &mut Scanner, scanned: &mut Scanned, bytes: &[u8]) -> Option<ScanError> {
+fn unknown_fault(scanner: &mut Scanner, out: &mut Scanned, bytes: &[u8]) -> Option<ScanError> {
     if scanner.paths.len() > SCRATCH_PATHS_MAX {
         *scanner = Scanner::default();
     }
-    bytes.starts_with(b"{").then(|| whole(scanner, scanned, bytes)).flatten()
+    bytes.starts_with(b"{").then(|| whole(scanner, out, bytes)).flatten()
 }
 
 /// Whether a line is the header of a text source.
@@ -459,7 +474,11 @@ fn is_text(bytes: &[u8]) -> bool {
     !head.contains(&0)
 }
 
-fn state<'s>(states: &'s mut [Option<Box<SourceState>>], catalog: &Catalog, source: usize) -> &'s mut SourceState {
+fn state<'s>(
+    states: &'s mut [Option<Box<SourceState>>],
+    catalog: &Catalog,
+    source: usize,
+) -> &'s mut SourceState {
     states[source].get_or_insert_with(|| Box::new(SourceState::new(Arc::clone(&catalog.plans()[source]))))
 }
 

@@ -202,7 +202,12 @@ pub(crate) struct Candidate {
 pub(crate) enum Rule {
     Constant(Constant),
     Expr(Expr),
-    Lookup { expr: Expr, table: FxHashMap<Box<str>, Constant>, otherwise: Option<Constant>, absent: Option<Constant> },
+    Lookup {
+        expr: Expr,
+        table: FxHashMap<Box<str>, Constant>,
+        otherwise: Option<Constant>,
+        absent: Option<Constant>,
+    },
 }
 
 /// A constant, converted to its target's type when the mapping was loaded.
@@ -231,7 +236,11 @@ pub(crate) struct Alternative {
 pub(crate) enum Operand {
     Slot(u16),
     /// The slot `value` in the list element whose slot `key` is `equals`.
-    Pick { key: u16, equals: Box<str>, value: u16 },
+    Pick {
+        key: u16,
+        equals: Box<str>,
+        value: u16,
+    },
     /// The element of `each` itself.
     Element,
     /// A field of the element of `each`.

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BooleanBuilder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
 
 use crate::columns::{self, COLUMNS, ColumnType};
@@ -226,7 +227,12 @@ impl Rows {
         self.len += 1;
     }
 
-    fn fill<'p>(&mut self, target: &'p Target, given: Given<'p, 'p>, gathered: &mut Gathered) -> Result<(), Fault> {
+    fn fill<'p>(
+        &mut self,
+        target: &'p Target,
+        given: Given<'p, 'p>,
+        gathered: &mut Gathered,
+    ) -> Result<(), Fault> {
         let column = target.column.map(usize::from);
         let caption_column = target.caption_column.map(usize::from);
         match (&target.leaf, given) {
@@ -264,7 +270,14 @@ impl Rows {
         Ok(())
     }
 
-    fn enumerated(&mut self, column: Option<usize>, caption_column: Option<usize>, n: i64, caption: &str, gathered: &mut Gathered) {
+    fn enumerated(
+        &mut self,
+        column: Option<usize>,
+        caption_column: Option<usize>,
+        n: i64,
+        caption: &str,
+        gathered: &mut Gathered,
+    ) {
         if let Some(column) = column {
             if column == self.fixed.activity {
                 gathered.activity = n;
@@ -289,8 +302,9 @@ impl Rows {
     }
 
     fn derive(&mut self, class: Option<&ClassPlan>, facts: &RowFacts<'_>, gathered: &Gathered) {
-        let (class_uid, category, activity) =
-            class.map_or((0, 0, 0), |c| (i64::from(c.class.uid), i64::from(c.class.category_uid), gathered.activity));
+        let (class_uid, category, activity) = class.map_or((0, 0, 0), |c| {
+            (i64::from(c.class.uid), i64::from(c.class.category_uid), gathered.activity)
+        });
         self.text(self.fixed.event_id, std::str::from_utf8(&facts.event_id).unwrap_or_default());
         self.text(self.fixed.raw_hash, std::str::from_utf8(&facts.raw_hash).unwrap_or_default());
         if !gathered.time {

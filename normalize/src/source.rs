@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::event::{
-    BaseRow, EventFacts, EventRow, MARK_DUPLICATE, MARK_HEARTBEAT, MARK_OVERSIZE, MARK_REJECT, MARK_UTF8, Sink, reason,
-};
-use crate::eval::{Given, Place, Row, SlotValues, View};
 use crate::catalog::{fits, under};
+use crate::eval::{Given, Place, Row, SlotValues, View, alsos};
+use crate::event::{
+    BaseRow, EventFacts, EventRow, MARK_DUPLICATE, MARK_HEARTBEAT, MARK_OVERSIZE, MARK_REJECT, MARK_UTF8,
+    Sink, reason,
+};
 use crate::plan::{ClassPlan, Each, Found, Plan, Recognise};
 use crate::scan::{PathId, Scanned, Scanner};
 use crate::unit::{EVENT_BYTES_MAX, SUB_BITS};
@@ -123,9 +124,12 @@ impl SourceState {
         let view = View { text, scanned, paths: &self.scanner.paths, slots: &self.slots, row: None };
         self.found.clear();
         self.found.extend(plan.selectors.iter().map(|s| view.select(s)));
-        let Some(index) = plan.classes.iter().position(|c| c.when.iter().all(|t| t.holds(&self.found))) else { return };
+        let Some(index) = plan.classes.iter().position(|c| c.when.iter().all(|t| t.holds(&self.found)))
+        else {
+            return;
+        };
         let class = &plan.classes[index];
-        let alsos = view.alsos(class, &self.found);
+        let alsos = alsos(class, &self.found);
         let marks = [
             (lossy, MARK_UTF8),
             (scanned.duplicate_keys, MARK_DUPLICATE),
@@ -189,17 +193,17 @@ impl List<'_> {
     /// A row for every element of the list.
     fn rows(&self, view: View<'_>, marks: &str, found: &mut Vec<Found>, sink: &mut dyn Sink) {
         let list = outermost(self.each);
-        let (mut last, mut sub) = (0, 0);
+        let (mut previous, mut sub) = (0, 0);
         for leaf in &view.scanned.leaves {
             let levels = self.below[leaf.path.0 as usize];
             if levels == NOT_BELOW {
                 continue;
             }
             let element = (0..levels).fold(leaf.element, |e, _| view.scanned.elements[e as usize]);
-            if element == last || sub >> SUB_BITS != 0 {
+            if element == previous || sub >> SUB_BITS != 0 {
                 continue;
             }
-            last = element;
+            previous = element;
             let place = (levels == 0).then(|| Place::from(leaf));
             let whole = view.text.get(leaf.start as usize..leaf.end as usize).unwrap_or_default();
             let fields = match &self.each.split {
@@ -210,7 +214,7 @@ impl List<'_> {
             let view = View { row: Some(&row), ..view };
             found.clear();
             found.extend(self.plan.selectors.iter().map(|s| view.select(s)));
-            one(self.class, view, view.alsos(self.class, found), sub, marks, sink);
+            one(self.class, view, alsos(self.class, found), sub, marks, sink);
             sub += 1;
         }
         if sub == 0 {

@@ -1,6 +1,6 @@
 //! The normaliser as a whole: nothing is lost, nothing is read twice, and everything can be read
 //! again.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests read the samples")]
 
 use std::{collections::HashSet, fs, path::Path, sync::Arc};
 
@@ -8,7 +8,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::*;
 
@@ -65,7 +65,8 @@ fn normalised(normalizer: &mut Normalizer, unit: &RawUnit) -> Whole {
     assert_eq!(names.len(), rows.num_rows(), "event ids repeat");
 
     let key = unit.id.key();
-    let replay = ReplayUnit { key, source: &facts.source, context: &facts.context, received_ms: unit.received_ms };
+    let replay =
+        ReplayUnit { key, source: &facts.source, context: &facts.context, received_ms: unit.received_ms };
     let bytes = |e: &Event| &unit.bytes[e.start as usize..e.end as usize];
     let again = normalizer.replay(&replay, events.iter().map(|e| (e.start, bytes(e))));
     match again {
@@ -82,7 +83,10 @@ fn normalised(normalizer: &mut Normalizer, unit: &RawUnit) -> Whole {
 }
 
 fn texts(unit: &RawUnit, events: &[Event]) -> Vec<String> {
-    events.iter().map(|e| String::from_utf8_lossy(&unit.bytes[e.start as usize..e.end as usize]).into_owned()).collect()
+    events
+        .iter()
+        .map(|e| String::from_utf8_lossy(&unit.bytes[e.start as usize..e.end as usize]).into_owned())
+        .collect()
 }
 
 /// A flat event whose first key is that of all events, as sources write them.
@@ -95,7 +99,7 @@ fn events() -> impl Strategy<Value = Vec<Value>> {
             .prop_map(|m| Value::Object(m.into_iter().map(|(k, v)| (k, v.into())).collect())),
     ];
     let event = prop::collection::vec(("[a-z]{1,4}", value), 0..5).prop_map(|members| {
-        Value::Object(Map::from_iter([("kind".to_owned(), json!("x"))].into_iter().chain(members)))
+        Value::Object([("kind".to_owned(), json!("x"))].into_iter().chain(members).collect())
     });
     prop::collection::vec(event, 1..8)
 }
@@ -301,7 +305,10 @@ fn undamaged_samples_give_the_same_events_in_parts() {
         }
         let expected = texts(&whole, &found.events);
         for _ in 0..8 {
-            let cuts = prop::collection::vec(any::<prop::sample::Index>(), 1..4).new_tree(&mut runner).unwrap().current();
+            let cuts = prop::collection::vec(any::<prop::sample::Index>(), 1..4)
+                .new_tree(&mut runner)
+                .unwrap()
+                .current();
             let mut parts = in_parts(&mut normalizer(), &bytes, &cuts);
             // A header that was seen without what follows it is a line of its own.
             if parts.len() == expected.len() + 1 {
@@ -314,7 +321,9 @@ fn undamaged_samples_give_the_same_events_in_parts() {
 
 #[test]
 fn empty_units_have_nothing() {
-    for bytes in [&b""[..], b"\n\n", b"  ", b"[]", b"{\"Records\":[]}", b"\xEF\xBB\xBF", b"{\"records\": [ ] }\n"] {
+    for bytes in
+        [&b""[..], b"\n\n", b"  ", b"[]", b"{\"Records\":[]}", b"\xEF\xBB\xBF", b"{\"records\": [ ] }\n"]
+    {
         assert_eq!(normalised(&mut normalizer_once(), &unit(bytes)).events, [], "{}", bytes.escape_ascii());
     }
 }

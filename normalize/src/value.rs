@@ -114,12 +114,23 @@ pub fn rfc3339(text: &str) -> Option<i64> {
         let (x, y) = (head[at].wrapping_sub(b'0'), head[at + 1].wrapping_sub(b'0'));
         (x < 10 && y < 10).then(|| i64::from(x) * 10 + i64::from(y))
     };
-    if head[4] != b'-' || head[7] != b'-' || head[13] != b':' || head[16] != b':' || !matches!(head[10], b'T' | b't' | b' ') {
+    if head[4] != b'-'
+        || head[7] != b'-'
+        || head[13] != b':'
+        || head[16] != b':'
+        || !matches!(head[10], b'T' | b't' | b' ')
+    {
         return None;
     }
     let (year, month, day) = (pair(0)? * 100 + pair(2)?, pair(5)?, pair(8)?);
     let (hour, minute, second) = (pair(11)?, pair(14)?, pair(17)?);
-    if !(1..=12).contains(&month) || day < 1 || day > days_in(year, month) || hour > 23 || minute > 59 || second > 60 {
+    if !(1..=12).contains(&month)
+        || day < 1
+        || day > days_in(year, month)
+        || hour > 23
+        || minute > 59
+        || second > 60
+    {
         return None;
     }
     let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
@@ -136,15 +147,17 @@ fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
 
 fn offset_seconds(zone: &[u8]) -> Option<i64> {
     let (sign, rest) = match zone.split_first() {
-        None => return Some(0),
-        Some((b'Z' | b'z', [])) => return Some(0),
+        None | Some((b'Z' | b'z', [])) => return Some(0),
         Some((b'+', rest)) => (1, rest),
         Some((b'-', rest)) => (-1, rest),
         Some(_) => return None,
     };
-    let digits: Vec<i64> = rest.iter().filter(|b| **b != b':').map(|b| i64::from(b.wrapping_sub(b'0'))).collect();
+    let digits: Vec<i64> =
+        rest.iter().filter(|b| **b != b':').map(|b| i64::from(b.wrapping_sub(b'0'))).collect();
     match digits[..] {
-        [a, b, c, d] if digits.iter().all(|d| *d < 10) => Some(sign * ((a * 10 + b) * 3600 + (c * 10 + d) * 60)),
+        [a, b, c, d] if digits.iter().all(|d| *d < 10) => {
+            Some(sign * ((a * 10 + b) * 3600 + (c * 10 + d) * 60))
+        }
         _ => None,
     }
 }

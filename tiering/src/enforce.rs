@@ -82,7 +82,12 @@ pub async fn once(
     Ok(done)
 }
 
-async fn hot(lake: &Lake, classes: &[RetentionClass], now_ms: i64, done: &mut Enforced) -> Result<(), EnforceError> {
+async fn hot(
+    lake: &Lake,
+    classes: &[RetentionClass],
+    now_ms: i64,
+    done: &mut Enforced,
+) -> Result<(), EnforceError> {
     let known = lake.ledger.hot_expired();
     let due: Vec<(String, Date)> = due(lake.hot.stats().await?.keys(), classes, now_ms);
     let facts: Vec<Fact> = due
@@ -133,7 +138,9 @@ async fn delete(lake: &Lake, now_ms: i64, done: &mut Enforced) -> Result<(), Enf
         }
         let store = lake.archive(&segment.fact.store)?;
         match store.head(&segment.fact.object).await {
-            Ok(head) if head.size == segment.fact.stored_bytes => store.delete_if(&segment.fact.object, &head.etag).await?,
+            Ok(head) if head.size == segment.fact.stored_bytes => {
+                store.delete_if(&segment.fact.object, &head.etag).await?
+            }
             // It is not what was archived: somebody must look, nobody deletes.
             Ok(_) => {
                 tracing::warn!(segment = segment.fact.id, "segment differs from the ledger and is kept");

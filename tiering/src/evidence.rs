@@ -43,7 +43,9 @@ pub async fn check(
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Report, EvidenceError> {
     let mut segments = lake.ledger.segments(&SegmentFilter::default());
-    segments.sort_by(|a, b| (&a.fact.worker, a.fact.seq, &a.fact.object).cmp(&(&b.fact.worker, b.fact.seq, &b.fact.object)));
+    segments.sort_by(|a, b| {
+        (&a.fact.worker, a.fact.seq, &a.fact.object).cmp(&(&b.fact.worker, b.fact.seq, &b.fact.object))
+    });
     let mut report = Report { segments: segments.len(), ..Report::default() };
     chains(&segments, &mut report);
     for (n, segment) in segments.iter().enumerate() {

@@ -31,7 +31,9 @@ pub enum LakeError {
     #[error(transparent)]
     Delta(#[from] DeltaError),
     /// No archive of that name is configured.
-    #[error("the ledger names the archive `{0}`, which the configuration does not have\nhint: add it under `archives`")]
+    #[error(
+        "the ledger names the archive `{0}`, which the configuration does not have\nhint: add it under `archives`"
+    )]
     NoArchive(String),
     /// A file beside the tables failed.
     #[error("cannot use `{path}`: {source}")]
@@ -73,7 +75,12 @@ impl Lake {
         archives: impl IntoIterator<Item = (&'p str, &'p Place)>,
     ) -> Result<Self, LakeError> {
         let counters = Counters::default();
-        let folder = |place: &Place| place.as_folder().map(std::path::Path::to_owned).ok_or_else(|| LakeError::Unsupported(place.to_string()));
+        let folder = |place: &Place| {
+            place
+                .as_folder()
+                .map(std::path::Path::to_owned)
+                .ok_or_else(|| LakeError::Unsupported(place.to_string()))
+        };
         let store = |path: PathBuf| -> Result<Arc<dyn Store>, LakeError> {
             Ok(Arc::new(CountingStore::new(LocalStore::open(path)?, counters.clone())))
         };
@@ -108,7 +115,8 @@ impl Lake {
             Err(error) => return Err(error.into()),
         };
         let bytes = self.root.range(&key, 0..head.size).await?;
-        let cursor = serde_json::from_slice(&bytes).map_err(|e| StoreError::Failed { key, source: e.into() })?;
+        let cursor =
+            serde_json::from_slice(&bytes).map_err(|e| StoreError::Failed { key, source: e.into() })?;
         Ok(Some((cursor, head.etag)))
     }
 
@@ -129,7 +137,13 @@ impl Lake {
     }
 
     /// Keeps what an output refused for good, one JSON object a line, under `dead/`.
-    pub async fn dead_letters(&self, output: &str, worker: &str, seq: u64, lines: Vec<u8>) -> Result<(), LakeError> {
+    pub async fn dead_letters(
+        &self,
+        output: &str,
+        worker: &str,
+        seq: u64,
+        lines: Vec<u8>,
+    ) -> Result<(), LakeError> {
         let key = format!("dead/{output}/{worker}-{seq:010}.ndjson");
         match self.root.put(&key, lines.into()).await {
             // The same step was refused before: its letters are there.

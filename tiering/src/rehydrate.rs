@@ -99,7 +99,11 @@ pub struct Rehydrated<'a> {
 }
 
 /// Finds the raw events that a request asks for.
-pub async fn find(lake: &Lake, request: &Request, normalizer: &mut Normalizer) -> Result<Found, RehydrateError> {
+pub async fn find(
+    lake: &Lake,
+    request: &Request,
+    normalizer: &mut Normalizer,
+) -> Result<Found, RehydrateError> {
     let mut found = Found::default();
     let expired = lake.ledger.hot_expired();
     hot(lake, request, &expired, &mut found).await?;
@@ -121,7 +125,9 @@ async fn hot(
         .rows_where(Some(&request.predicate), request.period.clone(), &wanted, &request.limits)
         .await?;
     while let Some(batch) = rows.next().await? {
-        let text = |name: &str| batch.column_by_name(name).map(|c| arrow::compute::cast(c, &arrow::datatypes::DataType::Utf8));
+        let text = |name: &str| {
+            batch.column_by_name(name).map(|c| arrow::compute::cast(c, &arrow::datatypes::DataType::Utf8))
+        };
         let int = |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<Int32Type>());
         let (Some(Ok(segments)), Some(Ok(classes)), Some(Ok(days)), Some(row), Some(sub)) =
             (text(SEGMENT), text(RETENTION), text(EVENT_DAY), int(ROW), int(SUB))
@@ -133,7 +139,10 @@ async fn hot(
         for n in 0..batch.num_rows() {
             // Rows of a day that is being expired are answered from the archive, not twice.
             let gone = !expired.is_empty()
-                && days.value(n).parse().is_ok_and(|day| expired.contains(&(classes.value(n).to_owned(), day)));
+                && days
+                    .value(n)
+                    .parse()
+                    .is_ok_and(|day| expired.contains(&(classes.value(n).to_owned(), day)));
             if !gone {
                 found.add(segments.value(n), row.value(n) as u32, sub.value(n) as u32);
             }
@@ -167,7 +176,14 @@ async fn archived(
                 let block = open.reader.read_block(n).await?;
                 for run in open.runs(&block) {
                     let Some((normalized, rows)) = replay::normalize(normalizer, &run) else { continue };
-                    let hits = matching(request, &normalized.batch.rows, &run.unit.feed, class, segment.committed_ms, expired);
+                    let hits = matching(
+                        request,
+                        &normalized.batch.rows,
+                        &run.unit.feed,
+                        class,
+                        segment.committed_ms,
+                        expired,
+                    );
                     for hit in hits {
                         found.add(&segment.fact.id, rows[hit], normalized.batch.row_sub[hit]);
                     }
@@ -263,17 +279,22 @@ async fn unit(lake: &Lake, holder: &SegmentState, index: u32) -> Result<Vec<u8>,
     let open = OpenSegment::open(lake.archive(&holder.fact.store)?, &holder.fact.object).await?;
     let meta = open.units()[index as usize].clone();
     let missing = |why: String| RehydrateError::Object { key: meta.key.clone(), why };
-    let residue = open.reader.residue(index, &meta).await?.ok_or_else(|| missing("its residue is missing".into()))?;
-    let siblings = lake.ledger.segments_of_worker_after(&holder.fact.worker, holder.fact.seq.saturating_sub(1), 2);
+    let residue =
+        open.reader.residue(index, &meta).await?.ok_or_else(|| missing("its residue is missing".into()))?;
+    let siblings =
+        lake.ledger.segments_of_worker_after(&holder.fact.worker, holder.fact.seq.saturating_sub(1), 2);
     let mut by_class: Vec<Vec<Vec<u8>>> = Vec::new();
     for (n, class) in residue.classes().iter().enumerate() {
         let mut events = Vec::new();
         if residue.events_of(n) > 0 {
             let same_epoch = |s: &&SegmentState| {
-                s.fact.seq == holder.fact.seq && s.fact.store == holder.fact.store && s.fact.retention == *class
+                s.fact.seq == holder.fact.seq
+                    && s.fact.store == holder.fact.store
+                    && s.fact.retention == *class
             };
             let sibling = siblings.iter().find(same_epoch);
-            let sibling = sibling.ok_or_else(|| missing(format!("its events of class `{class}` are gone")))?;
+            let sibling =
+                sibling.ok_or_else(|| missing(format!("its events of class `{class}` are gone")))?;
             events = events_of(lake, sibling, &meta).await?;
         }
         by_class.push(events);
@@ -283,7 +304,11 @@ async fn unit(lake: &Lake, holder: &SegmentState, index: u32) -> Result<Vec<u8>,
 }
 
 /// The events of one unit in one segment, in the order of the unit.
-async fn events_of(lake: &Lake, segment: &SegmentState, unit: &UnitMeta) -> Result<Vec<Vec<u8>>, RehydrateError> {
+async fn events_of(
+    lake: &Lake,
+    segment: &SegmentState,
+    unit: &UnitMeta,
+) -> Result<Vec<Vec<u8>>, RehydrateError> {
     let open = OpenSegment::open(lake.archive(&segment.fact.store)?, &segment.fact.object).await?;
     let same = |other: &UnitMeta| other.object == unit.object && other.start == unit.start;
     let mut events = Vec::new();

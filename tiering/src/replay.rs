@@ -63,7 +63,8 @@ impl OpenSegment {
         for event in block.events() {
             match runs.last_mut() {
                 Some((unit, run)) if *unit == event.unit => run.events.push(event),
-                _ => runs.push((event.unit, Run { unit: &self.units[event.unit as usize], events: vec![event] })),
+                _ => runs
+                    .push((event.unit, Run { unit: &self.units[event.unit as usize], events: vec![event] })),
             }
         }
         runs.into_iter().map(|(_, run)| run).collect()

@@ -161,6 +161,7 @@ fn next(config: &Path, story: &AttackStory) -> [String; 3] {
     let program = std::env::args_os()
         .next()
         .map_or_else(|| "linchpin".to_owned(), |name| name.to_string_lossy().into_owned());
+    let raw = quoted(&config.with_file_name("leaked-key.jsonl").display().to_string());
     let (program, config) = (quoted(&program), quoted(&config.display().to_string()));
     let (ip, key) = (&story.ip, &story.leaked_key);
     [
@@ -168,7 +169,7 @@ fn next(config: &Path, story: &AttackStory) -> [String; 3] {
             "{program} search -c {config} \"SELECT time, source, api_operation, actor_user_name, traffic_bytes FROM events WHERE src_endpoint_ip = '{ip}' OR dst_endpoint_ip = '{ip}' ORDER BY time LIMIT 30\""
         ),
         format!(
-            "{program} rehydrate -c {config} --where \"actor_user_credential_uid = '{key}'\" --out leaked-key.jsonl"
+            "{program} rehydrate -c {config} --where \"actor_user_credential_uid = '{key}'\" --out {raw}"
         ),
         format!("{program} verify -c {config}"),
     ]

@@ -29,6 +29,9 @@ use crate::{
 /// Events that no mapping could read, by source and mark; their class is 0, so few pages are read.
 const CLASS_0: &str = "SELECT source, coalesce(marks, '') AS marks, count(*) AS rows FROM events WHERE class_uid = 0 GROUP BY 1, 2 ORDER BY 1, 2";
 
+/// Characters of an object's key in a table.
+const KEY_CHARS_MAX: usize = 48;
+
 /// Show where everything stands: feeds and their lag, segments, hot rows, lanes.
 #[derive(Debug, Args)]
 #[command(
@@ -195,6 +198,14 @@ fn lag(feed: &FeedState, now_ms: i64) -> Option<i64> {
     (feed.last_event_ms != 0).then(|| now_ms - feed.last_event_ms)
 }
 
+/// The end of a long key, where it differs from others.
+fn ending(key: &str) -> String {
+    let chars = key.chars().count();
+    let cut = chars.saturating_sub(KEY_CHARS_MAX);
+    let end: String = key.chars().skip(cut).collect();
+    if cut == 0 { end } else { format!("…{end}") }
+}
+
 impl Lane {
     fn behind(&self) -> u64 {
         self.max_seq.saturating_sub(self.position)
@@ -286,7 +297,7 @@ impl Status {
                 table::moment(feed.last_event_ms),
                 table::span(lag(feed, self.now_ms)),
                 table::moment(feed.last_commit_ms),
-                feed.last_object.clone(),
+                ending(&feed.last_object),
             ]);
         }
         let mut archive = Table::new([

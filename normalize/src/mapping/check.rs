@@ -49,7 +49,9 @@ pub(super) fn resolve(
             return Err(TargetFault {
                 offset,
                 segment: name.to_owned(),
-                message: format!("`{name}` belongs to the profile `{profile}`, which this class does not list"),
+                message: format!(
+                    "`{name}` belongs to the profile `{profile}`, which this class does not list"
+                ),
                 hint: None,
             });
         }
@@ -106,7 +108,9 @@ pub(super) fn constant(leaf: &TargetLeaf, value: &Value) -> Result<Constant, Con
                 Ok(Val::Time(micros)) => Ok(Constant::Int(micros / 1000)),
                 Ok(Val::Bool(b)) => Ok(Constant::Bool(b)),
                 Ok(other) => Ok(Constant::Text(other.text().as_ref().into())),
-                Err(fault) => Err((format!("`{text}` is {fault}: `{}` is a {}", attribute.name, attribute.ty), None)),
+                Err(fault) => {
+                    Err((format!("`{text}` is {fault}: `{}` is a {}", attribute.name, attribute.ty), None))
+                }
             }
         }
     }
@@ -135,9 +139,10 @@ fn enumerated(id: &'static Attribute, value: &Value) -> Result<Constant, Constan
             if let Some(n) = enumeration.get_by_caption(&text) {
                 return Ok(Constant::Enum(n, text.into()));
             }
-            let hint = nearest(&text, enumeration.captions())
-                .map(|c| format!("did you mean `{c}`?"))
-                .or_else(|| Some(format!("captions: {}", enumeration.captions().collect::<Vec<_>>().join(", "))));
+            let hint =
+                nearest(&text, enumeration.captions()).map(|c| format!("did you mean `{c}`?")).or_else(
+                    || Some(format!("captions: {}", enumeration.captions().collect::<Vec<_>>().join(", "))),
+                );
             Err((format!("`{text}` is not a caption of `{}`", id.name), hint))
         }
     }
@@ -163,7 +168,11 @@ pub(super) fn requirements(plan: &mut ClassPlan, class: &Located<String>, faults
             .filter(|i| any.contains(&plan.targets[usize::from(*i)].segments[0].name))
             .collect();
         if members.is_empty() {
-            let what = if any.len() == 1 { format!("attribute `{name}`") } else { format!("one of `{}`", any.join("`, `")) };
+            let what = if any.len() == 1 {
+                format!("attribute `{name}`")
+            } else {
+                format!("one of `{}`", any.join("`, `"))
+            };
             let message = format!("`{}` needs {what}, and no rule fills it", plan.class.name);
             faults.add(class_span(class), &class.value, message, None);
         }
@@ -191,20 +200,32 @@ fn nested(plan: &ClassPlan, class: &Located<String>, faults: &mut Faults<'_>) {
         let mut attributes = &plan.class.attributes;
         let mut prefix = String::new();
         for segment in &target.segments[..target.segments.len() - 1] {
-            prefix += if segment.array { format!("{}[].", segment.name) } else { format!("{}.", segment.name) }.as_str();
-            let Some(object) = attributes.get(segment.name).and_then(|a| schema().object_of(a)) else { break };
+            prefix +=
+                if segment.array { format!("{}[].", segment.name) } else { format!("{}.", segment.name) }
+                    .as_str();
+            let Some(object) = attributes.get(segment.name).and_then(|a| schema().object_of(a)) else {
+                break;
+            };
             attributes = &object.attributes;
             if seen.contains(&prefix) || prefix == "metadata." {
                 continue;
             }
             seen.push(prefix.clone());
-            for needed in attributes.iter().filter(|a| a.requirement == Requirement::Required && a.profile.is_none()) {
+            for needed in
+                attributes.iter().filter(|a| a.requirement == Requirement::Required && a.profile.is_none())
+            {
                 let path = format!("{prefix}{}", needed.name);
                 let filled = plan.targets.iter().any(|t| {
-                    t.text.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+                    t.text
+                        .strip_prefix(path.as_str())
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
                 });
                 if !filled {
-                    let message = format!("`{}` is required where `{}` is set, and no rule fills it", path, prefix.trim_end_matches('.'));
+                    let message = format!(
+                        "`{}` is required where `{}` is set, and no rule fills it",
+                        path,
+                        prefix.trim_end_matches('.')
+                    );
                     faults.add(class_span(class), &class.value, message, None);
                 }
             }

@@ -12,8 +12,8 @@ use super::node::{Faults, Node, Value, table};
 use crate::columns::COLUMNS;
 use crate::functions::{FUNCTIONS, function};
 use crate::plan::{
-    ALSO_MAX, Alternative, Candidate, HAS_MAX, VALUES_MAX, ClassPlan, Constant, Each, Expr, Framing, Operand, Plan, Recognise, Rule,
-    Selector, Slots, Target, TargetLeaf, Test,
+    ALSO_MAX, Alternative, Candidate, ClassPlan, Constant, Each, Expr, Framing, HAS_MAX, Operand, Plan,
+    Recognise, Rule, Selector, Slots, Target, TargetLeaf, Test, VALUES_MAX,
 };
 use crate::schema::{Class, schema};
 
@@ -55,9 +55,15 @@ impl<'f> Compiler<'_, 'f> {
         self.lookups = file.tables.iter().map(|(name, node)| (name.value.as_str(), node)).collect();
         let classes: Vec<_> = file.classes.iter().filter_map(|class| self.class(file, class)).collect();
         self.unreachable(file);
-        let unused = file.common.set.iter().chain(&file.common.map).zip(&self.common_used).filter(|(_, used)| !**used);
+        let unused =
+            file.common.set.iter().chain(&file.common.map).zip(&self.common_used).filter(|(_, used)| !**used);
         for ((target, _), _) in unused {
-            self.faults.add(target.span, &target.value, format!("no class of this mapping has the attribute `{}`", target.value), None);
+            self.faults.add(
+                target.span,
+                &target.value,
+                format!("no class of this mapping has the attribute `{}`", target.value),
+                None,
+            );
         }
         let recognise = self.recognise(file);
         Plan {
@@ -85,17 +91,23 @@ impl<'f> Compiler<'_, 'f> {
         let Some((last, rest)) = file.classes.split_last() else { return };
         for class in rest.iter().filter(|c| c.when.is_empty()) {
             let hint = Some("move it to the end: a class without `when` takes every event".into());
-            self.faults.add(class.class.span, &class.class.value, "the classes after this one are unreachable", hint);
+            self.faults.add(
+                class.name.span,
+                &class.name.value,
+                "the classes after this one are unreachable",
+                hint,
+            );
         }
         if !last.when.is_empty() {
             let hint = Some("end with a class without `when`: it is the default".into());
-            self.faults.add(last.class.span, &last.class.value, "events that fit no class would be lost", hint);
+            self.faults.add(last.name.span, &last.name.value, "events that fit no class would be lost", hint);
         }
     }
 
     fn recognise(&mut self, file: &SourceFile) -> Recognise {
         let from = &file.recognise;
-        let spare = from.has.iter().skip(HAS_MAX).chain(from.values.iter().skip(VALUES_MAX).map(|(key, _)| key));
+        let spare =
+            from.has.iter().skip(HAS_MAX).chain(from.values.iter().skip(VALUES_MAX).map(|(key, _)| key));
         for text in spare {
             self.faults.add(text.span, &text.value, "too many conditions in `recognise`", None);
         }
@@ -118,12 +130,12 @@ impl<'f> Compiler<'_, 'f> {
     }
 
     fn class(&mut self, file: &'f SourceFile, from: &'f file::Class) -> Option<ClassPlan> {
-        let Some(class) = schema().class(&from.class.value).filter(|c| !c.deprecated) else {
+        let Some(class) = schema().class(&from.name.value).filter(|c| !c.deprecated) else {
             let names = schema().classes().filter(|c| !c.deprecated).map(|c| c.name);
-            let hint = nearest(&from.class.value, names).map(|name| format!("did you mean `{name}`?"));
-            let known = schema().class(&from.class.value).is_some();
+            let hint = nearest(&from.name.value, names).map(|name| format!("did you mean `{name}`?"));
+            let known = schema().class(&from.name.value).is_some();
             let what = if known { "deprecated OCSF class" } else { "no OCSF class" };
-            self.faults.add(from.class.span, &from.class.value, format!("{what} `{}`", from.class.value), hint);
+            self.faults.add(from.name.span, &from.name.value, format!("{what} `{}`", from.name.value), hint);
             return None;
         };
         let before = self.faults.len();
@@ -152,7 +164,7 @@ impl<'f> Compiler<'_, 'f> {
         {
             let index = plan.alsos.len();
             if index >= ALSO_MAX {
-                self.faults.add(from.class.span, &from.class.value, "more than 64 entries of `also`", None);
+                self.faults.add(from.name.span, &from.name.value, "more than 64 entries of `also`", None);
                 break;
             }
             let tests = self.conditions(&also.when);
@@ -167,7 +179,7 @@ impl<'f> Compiler<'_, 'f> {
             .collect();
         // A rule that is at fault fills nothing: saying so twice helps nobody.
         if self.faults.len() == before {
-            check::requirements(&mut plan, &from.class, &mut self.faults);
+            check::requirements(&mut plan, &from.name, &mut self.faults);
         }
         Some(plan)
     }
@@ -179,7 +191,12 @@ impl<'f> Compiler<'_, 'f> {
                 out.push(*known);
             } else {
                 let hint = Some(format!("profiles of `{}`: {}", class.name, class.profiles.join(", ")));
-                self.faults.add(name.span, &name.value, format!("`{}` has no profile `{}`", class.name, name.value), hint);
+                self.faults.add(
+                    name.span,
+                    &name.value,
+                    format!("`{}` has no profile `{}`", class.name, name.value),
+                    hint,
+                );
             }
         }
         out
@@ -203,25 +220,24 @@ impl<'f> Compiler<'_, 'f> {
     }
 
     fn condition(&mut self, condition: &Condition) -> Option<Test> {
-        let selector = match self.selector_of.get(&condition.expr.value) {
-            Some(known) => *known,
-            None => {
-                let expr = self.expr(&condition.expr, false)?;
-                self.selectors.push(Selector { expr, values: FxHashMap::default() });
-                let index = self.selectors.len() as u16 - 1;
-                self.selector_of.insert(condition.expr.value.clone(), index);
-                index
-            }
+        let selector = if let Some(known) = self.selector_of.get(&condition.expr.value) {
+            *known
+        } else {
+            let expr = self.expr(&condition.expr, false)?;
+            self.selectors.push(Selector { expr, values: FxHashMap::default() });
+            let index = self.selectors.len() as u16 - 1;
+            self.selector_of.insert(condition.expr.value.clone(), index);
+            index
         };
         let mut test = Test { selector, absent: false, any: false, values: Vec::new() };
         for value in &condition.values {
             match value.value.as_deref() {
                 None => test.absent = true,
                 Some("*") => test.any = true,
-                Some(text) => {
+                Some(word) => {
                     let known = &mut self.selectors[usize::from(selector)].values;
                     let next = known.len() as u16;
-                    let id = usize::from(*known.entry(text.into()).or_insert(next));
+                    let id = usize::from(*known.entry(word.into()).or_insert(next));
                     if test.values.len() <= id / 64 {
                         test.values.resize(id / 64 + 1, 0);
                     }
@@ -249,9 +265,20 @@ impl<'f> Compiler<'_, 'f> {
     }
 
     /// Adds one `target: rule` line to the class.
-    fn rule(&mut self, plan: &mut ClassPlan, at: &Located<String>, node: &Node, also: Option<u8>, constant: bool) {
+    fn rule(
+        &mut self,
+        plan: &mut ClassPlan,
+        at: &Located<String>,
+        node: &Node,
+        also: Option<u8>,
+        constant: bool,
+    ) {
         let Some(target) = self.target(plan, at) else { return };
-        let rule = if constant { self.constant(&target, node).map(Rule::Constant) } else { self.mapped(&target, node) };
+        let rule = if constant {
+            self.constant(&target, node).map(Rule::Constant)
+        } else {
+            self.mapped(&target, node)
+        };
         let Some(rule) = rule else { return };
         let candidate = Candidate { also, rule };
         match plan.targets.iter_mut().find(|t| t.text == target.text) {
@@ -302,7 +329,12 @@ impl<'f> Compiler<'_, 'f> {
             Value::Table(_) => self.lookup(target, node),
             other => {
                 let hint = Some("a constant belongs under `set`".into());
-                self.faults.add(node.span, &other.shown(), "a rule is `path [| function]` or `{ from, lookup }`", hint);
+                self.faults.add(
+                    node.span,
+                    &other.shown(),
+                    "a rule is `path [| function]` or `{ from, lookup }`",
+                    hint,
+                );
                 None
             }
         }
@@ -315,13 +347,15 @@ impl<'f> Compiler<'_, 'f> {
                 ("from", Value::Text(text)) => {
                     expr = self.expr(&Located { value: text.clone(), span: value.span }, false);
                 }
-                ("lookup", Value::Text(name)) => match self.lookups.get(name.as_str()).copied() {
-                    Some(shared) => rows = self.rows(target, shared),
-                    None => {
-                        let hint = nearest(name, self.lookups.keys().copied()).map(|n| format!("did you mean `{n}`?"));
+                ("lookup", Value::Text(name)) => {
+                    if let Some(shared) = self.lookups.get(name.as_str()).copied() {
+                        rows = self.rows(target, shared);
+                    } else {
+                        let hint = nearest(name, self.lookups.keys().copied())
+                            .map(|n| format!("did you mean `{n}`?"));
                         self.faults.add(value.span, name, format!("no lookup `{name}`"), hint);
                     }
-                },
+                }
                 ("lookup", _) => rows = self.rows(target, &value),
                 ("else", _) => otherwise = self.constant(target, &value),
                 ("absent", _) => absent = self.constant(target, &value),
@@ -356,12 +390,12 @@ impl<'f> Compiler<'_, 'f> {
         for part in parsed {
             let mut functions = Vec::new();
             for (offset, name) in part.functions {
-                match function(&name) {
-                    Some(f) => functions.push(f),
-                    None => {
-                        let hint = nearest(&name, FUNCTIONS.iter().map(|f| f.name)).map(|n| format!("did you mean `{n}`?"));
-                        self.faults.inside(at, offset, &name, format!("no function `{name}`"), hint);
-                    }
+                if let Some(f) = function(&name) {
+                    functions.push(f);
+                } else {
+                    let hint = nearest(&name, FUNCTIONS.iter().map(|f| f.name))
+                        .map(|n| format!("did you mean `{n}`?"));
+                    self.faults.inside(at, offset, &name, format!("no function `{name}`"), hint);
                 }
             }
             let operand = match part.operand {
@@ -386,7 +420,8 @@ impl<'f> Compiler<'_, 'f> {
             if let Some(field) = path.strip_prefix("each.") {
                 let found = self.fields.iter().position(|f| f == field);
                 if found.is_none() {
-                    let hint = nearest(field, self.fields.iter().map(String::as_str)).map(|n| format!("did you mean `each.{n}`?"));
+                    let hint = nearest(field, self.fields.iter().map(String::as_str))
+                        .map(|n| format!("did you mean `each.{n}`?"));
                     self.faults.add(at.span, &at.value, format!("`each` has no field `{field}`"), hint);
                 }
                 return found.map(|i| Operand::Field(i as u16));

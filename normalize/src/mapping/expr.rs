@@ -78,7 +78,9 @@ fn filter(text: &str) -> Option<(&str, &str, &str)> {
             '"' => quoted = !quoted,
             '[' if !quoted => open = Some(at),
             ']' if !quoted => match open {
-                Some(start) if at > start + 1 => return Some((&text[..start], &text[start + 1..at], &text[at + 1..])),
+                Some(start) if at > start + 1 => {
+                    return Some((&text[..start], &text[start + 1..at], &text[at + 1..]));
+                }
                 _ => {}
             },
             _ => {}

@@ -49,7 +49,7 @@ pub(super) struct Also {
 
 /// One class of the mapping.
 pub(super) struct Class {
-    pub class: Located<String>,
+    pub name: Located<String>,
     pub when: Vec<Condition>,
     pub profiles: Vec<Located<String>>,
     pub each: Option<Each>,
@@ -70,8 +70,18 @@ pub(super) struct Condition {
     pub values: Vec<Located<Option<String>>>,
 }
 
-const KEYS: &[&str] =
-    &["source", "title", "ocsf", "product", "archive", "recognise", "framing", "lookups", "common", "classes"];
+const KEYS: &[&str] = &[
+    "source",
+    "title",
+    "ocsf",
+    "product",
+    "archive",
+    "recognise",
+    "framing",
+    "lookups",
+    "common",
+    "classes",
+];
 
 /// Reads the keys of a mapping file.
 pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
@@ -110,7 +120,12 @@ pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
         faults.add(start, "", "missing key `source`", Some("name it `vendor.product`".into()));
     }
     if file.classes.is_empty() {
-        faults.add(start, "", "missing key `classes`", Some("the last class has no `when`: it is the default".into()));
+        faults.add(
+            start,
+            "",
+            "missing key `classes`",
+            Some("the last class has no `when`: it is the default".into()),
+        );
     }
     if faults.is_empty() { Ok(file) } else { Err(Diagnostics(faults.into_found())) }
 }
@@ -227,7 +242,7 @@ fn also(node: &Node, faults: &mut Faults<'_>) -> Also {
 
 fn class(node: &Node, faults: &mut Faults<'_>) -> Class {
     let mut out = Class {
-        class: Located { value: String::new(), span: node.span },
+        name: Located { value: String::new(), span: node.span },
         when: Vec::new(),
         profiles: Vec::new(),
         each: None,
@@ -236,23 +251,26 @@ fn class(node: &Node, faults: &mut Faults<'_>) -> Class {
     };
     for (key, node) in table(node, "a class", faults) {
         match key.value.as_str() {
-            "class" => out.class = text(node, "`class`", faults),
+            "class" => out.name = text(node, "`class`", faults),
             "when" => out.when = conditions(node, faults),
             "profiles" => out.profiles = texts(node, "`profiles`", faults),
             "each" => out.each = Some(each(node, faults)),
             "mark" => out.mark = Some(text(node, "`mark`", faults).value),
             _ if block_key(&mut out.block, key, node, faults) => {}
-            _ => faults.unknown_key(key, &["class", "when", "profiles", "each", "mark", "set", "map", "also"]),
+            _ => {
+                faults.unknown_key(key, &["class", "when", "profiles", "each", "mark", "set", "map", "also"]);
+            }
         }
     }
-    if out.class.value.is_empty() {
+    if out.name.value.is_empty() {
         faults.add(node.span, "", "a class needs `class`", Some("for example `class: api_activity`".into()));
     }
     out
 }
 
 fn each(node: &Node, faults: &mut Faults<'_>) -> Each {
-    let mut out = Each { of: Located { value: String::new(), span: node.span }, split: None, fields: Vec::new() };
+    let mut out =
+        Each { of: Located { value: String::new(), span: node.span }, split: None, fields: Vec::new() };
     if let Value::Text(_) = node.value {
         out.of = text(node, "`each`", faults);
         return out;

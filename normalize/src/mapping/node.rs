@@ -112,7 +112,14 @@ impl<'s> Faults<'s> {
     }
 
     /// A fault at byte `offset` of a scalar.
-    pub(super) fn inside(&mut self, at: &Located<String>, offset: usize, text: &str, message: impl Into<String>, hint: Option<String>) {
+    pub(super) fn inside(
+        &mut self,
+        at: &Located<String>,
+        offset: usize,
+        text: &str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
         let span = self.source.inside(at.span, &at.value, offset);
         self.add(span, text, message, hint);
     }
@@ -139,7 +146,11 @@ impl<'s> Faults<'s> {
 }
 
 /// The members of a table; anything else is a fault.
-pub(super) fn table<'n>(node: &'n Node, what: &str, faults: &mut Faults<'_>) -> &'n [(Located<String>, Node)] {
+pub(super) fn table<'n>(
+    node: &'n Node,
+    what: &str,
+    faults: &mut Faults<'_>,
+) -> &'n [(Located<String>, Node)] {
     match &node.value {
         Value::Table(members) => members,
         Value::Null => &[],

@@ -152,7 +152,8 @@ impl<'a> DocumentSink<'a> {
 impl Sink for DocumentSink<'_> {
     fn row(&mut self, row: &EventRow<'_>) {
         let document = self.document(row).unwrap_or_else(|missing| {
-            let reason = format!("`{}` requires `{missing}`, and no rule found a value", row.class.class.name);
+            let reason =
+                format!("`{}` requires `{missing}`, and no rule found a value", row.class.class.name);
             let time = crate::source::time(row.class, row.view, row.alsos);
             self.base_document(row.sub, MARK_REJECT, time, Some(&reason))
         });
@@ -201,7 +202,9 @@ impl<'e> Builder<'e> {
                 continue;
             }
             let done = match (rule, &target.leaf) {
-                (Rule::Expr(expr), TargetLeaf::Tree(attribute)) => self.subtree(target, expr, attribute.object.is_some()),
+                (Rule::Expr(expr), TargetLeaf::Tree(attribute)) => {
+                    self.subtree(target, expr, attribute.object.is_some())
+                }
                 (Rule::Expr(expr), _) if in_array => self.values(target, expr),
                 (Rule::Lookup { expr, table, otherwise, absent }, _) if in_array => {
                     let found = self.view.all(expr).unwrap_or_default();
@@ -267,7 +270,10 @@ impl<'e> Builder<'e> {
             let mut some = false;
             for leaf in &self.view.scanned.leaves {
                 let text = self.view.paths.text(leaf.path);
-                if !text.strip_prefix(&**path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])) {
+                if !text
+                    .strip_prefix(&**path)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+                {
                     continue;
                 }
                 // A null in place of the tree is no tree; one within it belongs to its structure.
@@ -402,9 +408,10 @@ fn value_json(value: &Val<'_>, float: bool) -> Value {
         Val::Int(n) => json!(n),
         Val::Bool(b) => json!(b),
         // Digits that no float holds are lost in an attribute that is one.
-        Val::Number(_) | Val::Text(_) if float => value.text().parse::<f64>().map_or(Value::Null, |x| json!(x)),
+        Val::Number(_) | Val::Text(_) if float => {
+            value.text().parse::<f64>().map_or(Value::Null, |x| json!(x))
+        }
         Val::Number(text) => tree::number(text),
         Val::Text(text) => json!(text),
     }
 }
-

@@ -14,10 +14,17 @@ pub(super) fn of(class: &'static Class, document: &Map<String, Value>) -> Vec<Va
     found
 }
 
-fn members(attributes: &'static Attributes, document: &Map<String, Value>, path: &str, found: &mut Vec<Value>) {
+fn members(
+    attributes: &'static Attributes,
+    document: &Map<String, Value>,
+    path: &str,
+    found: &mut Vec<Value>,
+) {
     for (name, value) in document {
         // What describes the record itself is no observable of what it records.
-        if path.is_empty() && matches!(name.as_str(), "metadata" | "unmapped" | "raw_data_hash" | "observables") {
+        if path.is_empty()
+            && matches!(name.as_str(), "metadata" | "unmapped" | "raw_data_hash" | "observables")
+        {
             continue;
         }
         let Some(attribute) = attributes.get(name) else { continue };

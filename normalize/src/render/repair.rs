@@ -23,7 +23,12 @@ pub(super) fn class(
     constraints(&class.at_least_one, &class.just_one, document)
 }
 
-fn members(attributes: &'static Attributes, document: &mut Map<String, Value>, path: &str, rest: &mut Map<String, Value>) {
+fn members(
+    attributes: &'static Attributes,
+    document: &mut Map<String, Value>,
+    path: &str,
+    rest: &mut Map<String, Value>,
+) {
     let names: Vec<String> = document.keys().cloned().collect();
     for name in names {
         let Some(object) = attributes.get(&name).and_then(|a| schema().object_of(a)) else { continue };
@@ -57,7 +62,8 @@ fn members(attributes: &'static Attributes, document: &mut Map<String, Value>, p
             None => true,
         };
         if !keep && let Some(refused) = document.remove(&name) {
-            let empty = refused.as_object().is_some_and(Map::is_empty) || refused.as_array().is_some_and(Vec::is_empty);
+            let empty = refused.as_object().is_some_and(Map::is_empty)
+                || refused.as_array().is_some_and(Vec::is_empty);
             if !empty {
                 rest.insert(path, refused);
             }

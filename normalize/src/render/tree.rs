@@ -98,7 +98,12 @@ fn member<'t>(at: &'t mut Value, name: &str) -> &'t mut Value {
     }
 }
 
-fn item<'t>(at: &'t mut Value, index: &mut FxHashMap<(String, u32), usize>, place: &str, key: u32) -> &'t mut Value {
+fn item<'t>(
+    at: &'t mut Value,
+    index: &mut FxHashMap<(String, u32), usize>,
+    place: &str,
+    key: u32,
+) -> &'t mut Value {
     if !at.is_array() {
         *at = Value::Array(Vec::new());
     }

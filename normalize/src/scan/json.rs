@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashSet;
 
-use super::{DEPTH_MAX, Kind, Leaf, PathId, PathTable, ScanError, Scanned, string_end, unescape, value::scalar};
+use super::{
+    DEPTH_MAX, Kind, Leaf, PathId, PathTable, ScanError, Scanned, string_end, unescape, value::scalar,
+};
 
 /// How the array elements change on the way to a leaf: leave `pop` of them, then enter `push`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -186,17 +188,13 @@ impl Reader<'_> {
             if let Some(top) = self.stack.last_mut() {
                 top.filled = true;
             }
-            return match item {
-                Some(item) => {
-                    self.enter_element(out);
-                    Ok(Some(item))
-                }
-                None => {
-                    let key = self.key(path, paths)?;
-                    out.duplicate_keys |= key != PathId::OVERFLOW && !trace.seen.insert((key, number));
-                    Ok(Some(key))
-                }
-            };
+            if item.is_some() {
+                self.enter_element(out);
+                return Ok(item);
+            }
+            let key = self.key(path, paths)?;
+            out.duplicate_keys |= key != PathId::OVERFLOW && !trace.seen.insert((key, number));
+            return Ok(Some(key));
         }
     }
 

@@ -129,16 +129,16 @@ impl Scanner {
         let mut at = 0;
         let mut index = 0;
         while at < line.len() {
-            let end = line[at..].iter().position(|b| matches!(b, b' ' | b'\t')).map_or(line.len(), |n| at + n);
+            let end =
+                line[at..].iter().position(|b| matches!(b, b' ' | b'\t')).map_or(line.len(), |n| at + n);
             if end > at {
                 let word = &line[at..end];
                 let kind = if word == null { Kind::Null } else { Kind::Text };
-                let (path, element) = match fields.get(index) {
-                    Some(path) => (*path, 0),
-                    None => {
-                        out.elements.push(0);
-                        (extra, out.elements.len() as u32 - 1)
-                    }
+                let (path, element) = if let Some(path) = fields.get(index) {
+                    (*path, 0)
+                } else {
+                    out.elements.push(0);
+                    (extra, out.elements.len() as u32 - 1)
                 };
                 out.leaves.push(Leaf { path, start: at as u32, end: end as u32, kind, element });
                 index += 1;

@@ -109,7 +109,9 @@ impl Templates {
             let next = candidate.next_sibling;
             let fits = rest.starts_with(literal)
                 && (candidate.shape != Shape::Scalar
-                    || rest.get(literal.len()).is_some_and(|b| !matches!(b, b'"' | b'{' | b'[' | b' ' | b'\n')));
+                    || rest
+                        .get(literal.len())
+                        .is_some_and(|b| !matches!(b, b'"' | b'{' | b'[' | b' ' | b'\n')));
             if fits {
                 if before != NONE {
                     self.nodes[before as usize].next_sibling = next;

@@ -28,7 +28,8 @@ fn scalars() -> impl Strategy<Value = Value> {
         (-1e300..1e300_f64).prop_map(Value::from),
         "[ -~]{0,80}".prop_map(Value::from),
         any::<String>().prop_map(Value::from),
-        prop::sample::select(vec!["\\", "\"", "a\\\"b", "\u{1}\u{8}\u{c}", "𝄞\u{10FFFF}", "{\"a\":1}"]).prop_map(Value::from),
+        prop::sample::select(vec!["\\", "\"", "a\\\"b", "\u{1}\u{8}\u{c}", "𝄞\u{10FFFF}", "{\"a\":1}"])
+            .prop_map(Value::from),
     ]
 }
 
@@ -36,7 +37,8 @@ fn values() -> impl Strategy<Value = Value> {
     scalars().prop_recursive(5, 48, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((keys(), inner), 0..5).prop_map(|members| Value::Object(Map::from_iter(members))),
+            prop::collection::vec((keys(), inner), 0..5)
+                .prop_map(|members| Value::Object(Map::from_iter(members))),
         ]
     })
 }
@@ -148,7 +150,7 @@ impl Leaves {
         self.leaves.push((path.clone(), kind, text, element));
     }
 
-    fn scanned(text: &str, scanner: &Scanner, scanned: &Scanned) -> Self {
+    fn scanned(text: &str, scanner: &Scanner, out: &Scanned) -> Self {
         let leaf = |leaf: &Leaf| {
             let span = &text[leaf.start as usize..leaf.end as usize];
             let (kind, shown) = match leaf.kind {
@@ -159,7 +161,7 @@ impl Leaves {
             let steps = scanner.paths.steps(leaf.path).iter().map(|s| s.map(str::to_owned)).collect();
             (steps, kind, shown, leaf.element)
         };
-        Self { leaves: scanned.leaves.iter().map(leaf).collect(), elements: scanned.elements.clone() }
+        Self { leaves: out.leaves.iter().map(leaf).collect(), elements: out.elements.clone() }
     }
 }
 
@@ -168,7 +170,9 @@ fn revalued(value: &Value) -> Value {
     match value {
         Value::String(text) => format!("{text}\\\"'{text}").into(),
         Value::Array(items) => items.iter().map(revalued).collect(),
-        Value::Object(members) => Value::Object(members.iter().map(|(k, v)| (k.clone(), revalued(v))).collect()),
+        Value::Object(members) => {
+            Value::Object(members.iter().map(|(k, v)| (k.clone(), revalued(v))).collect())
+        }
         Value::Null => true.into(),
         Value::Bool(_) => (-1.5e-7).into(),
         Value::Number(_) => Value::Null,
@@ -180,7 +184,9 @@ fn skeleton(value: &Value) -> Value {
     match value {
         Value::String(_) => "".into(),
         Value::Array(items) => items.iter().map(skeleton).collect(),
-        Value::Object(members) => members.iter().map(|(k, v)| json!([k, skeleton(v)])).chain([json!({})]).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(k, v)| json!([k, skeleton(v)])).chain([json!({})]).collect()
+        }
         _ => 0.into(),
     }
 }
@@ -255,12 +261,18 @@ fn agrees(scanner: &mut Scanner, out: &mut Scanned, bytes: &[u8]) {
             serde_json::from_str::<IgnoredAny>(&read).unwrap_or_else(|e| panic!("accepted `{read}`: {e}"));
             for leaf in &out.leaves {
                 assert!(leaf.start <= leaf.end && leaf.end <= out.len);
-                assert!(scanner.paths.len() > leaf.path.0 as usize && out.elements.len() > leaf.element as usize);
+                assert!(
+                    scanner.paths.len() > leaf.path.0 as usize && out.elements.len() > leaf.element as usize
+                );
             }
         }
         Err(error) => {
             assert!(error.at as usize <= bytes.len());
-            assert!(serde_json::from_slice::<IgnoredAny>(bytes).is_err(), "refused `{}`: {error:?}", bytes.escape_ascii());
+            assert!(
+                serde_json::from_slice::<IgnoredAny>(bytes).is_err(),
+                "refused `{}`: {error:?}",
+                bytes.escape_ascii()
+            );
         }
     }
 }

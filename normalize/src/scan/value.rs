@@ -117,12 +117,12 @@ fn escape(text: &str) -> (Option<char>, usize) {
 fn unicode(text: &str) -> (Option<char>, usize) {
     let unit = |at: usize| text.get(at..at + 4).and_then(|h| u16::from_str_radix(h, 16).ok());
     let Some(first) = unit(2) else { return (None, 2) };
-    if (0xD800..0xDC00).contains(&first) && text.get(6..8) == Some("\\u") {
-        if let Some(second) = unit(8) {
-            if let Some(Ok(ch)) = char::decode_utf16([first, second]).next() {
-                return (Some(ch), 12);
-            }
-        }
+    if (0xD800..0xDC00).contains(&first)
+        && text.get(6..8) == Some("\\u")
+        && let Some(second) = unit(8)
+        && let Some(Ok(ch)) = char::decode_utf16([first, second]).next()
+    {
+        return (Some(ch), 12);
     }
     (Some(char::from_u32(u32::from(first)).unwrap_or(char::REPLACEMENT_CHARACTER)), 6)
 }

@@ -22,13 +22,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     HotError, HotFile, HotTable,
-    columns::{file_schema, writer_properties},
+    columns::{file_schema, table_schema, writer_properties},
     stats::delta_stats,
     table::{Tries, log_files, put_file},
 };
 use crate::{
     delta,
-    search::{SearchLimits, Session, events_schema, open_files, partition_of, partitioned_file},
+    search::{SearchLimits, Session, open_files, partition_of, partitioned_file},
 };
 
 /// A partition is merged when it has at least this many small files.
@@ -55,7 +55,7 @@ impl HotTable {
     pub async fn compact(&self) -> Result<Compacted, HotError> {
         let mut done = Compacted::default();
         for ((class, day), files) in candidates(&self.fresh().await?)? {
-            let merged = merge(self.fresh().await?, &class, day, &files).await?;
+            let merged = merge(&self.fresh().await?, &class, day, &files).await?;
             let removes: Vec<Action> = files.iter().map(|f| Action::Remove(f.remove_action(false))).collect();
             if self.replace(removes, &merged).await? {
                 done.removed += files.len();
@@ -120,7 +120,7 @@ fn candidates(table: &DeltaTable) -> Result<Vec<(Partition, Vec<LogicalFileView>
 
 /// Reads files that are each sorted, side by side, and writes one that is.
 async fn merge(
-    table: DeltaTable,
+    table: &DeltaTable,
     class: &str,
     day: Date,
     files: &[LogicalFileView],
@@ -162,7 +162,7 @@ fn merge_plan(
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     let state = session.context().state();
     let groups = files.iter().map(|file| Ok(FileGroup::new(vec![partitioned_file(file)?])));
-    let schema = events_schema();
+    let schema = table_schema();
     let ascending = |name| Ok(PhysicalSortExpr::new_default(col(name, &schema)?));
     let order = LexOrdering::new(
         ["class_uid", "time"].map(ascending).into_iter().collect::<Result<Vec<_>, DataFusionError>>()?,

@@ -66,7 +66,9 @@ pub struct HotFile {
 /// [now − 30 d, now + 1 d], and those of more days than a commit may touch, go to its day.
 pub fn encode(rows: &[HotRows], classes: &[RetentionClass], now_ms: i64) -> Result<Vec<HotFile>, HotError> {
     let mut groups = group(rows, now_ms)?;
-    groups.values_mut().for_each(|places| places.sort_unstable());
+    for places in groups.values_mut() {
+        places.sort_unstable();
+    }
     groups.into_iter().map(|((class, day), places)| encode_file(rows, classes, class, day, &places)).collect()
 }
 
@@ -195,7 +197,7 @@ fn address_columns(
         Arc::new(StringArray::from_iter_values(places.iter().filter_map(segment))),
         Arc::new(Int32Array::from_iter_values(places.iter().map(|p| of(p).row[p.row as usize] as i32))),
         Arc::new(Int32Array::from_iter_values(places.iter().map(|p| of(p).sub[p.row as usize] as i32))),
-        Arc::new(BooleanArray::from_iter(places.iter().map(|p| Some(day_of(p.time) != day)))),
+        Arc::new(places.iter().map(|p| Some(day_of(p.time) != day)).collect::<BooleanArray>()),
     ])
 }
 

@@ -20,6 +20,7 @@ use crate::{
     delta::Place,
     policy::RetentionClass,
     sample::{rows, times},
+    search::SearchLimits,
 };
 
 const DAY_MS: i64 = 86_400_000;
@@ -30,8 +31,8 @@ const NOW_MS: i64 = 20_484 * DAY_MS + DAY_MS / 2;
 fn classes() -> Vec<RetentionClass> {
     let class = |name: &str, hot_days: u64| RetentionClass {
         name: name.into(),
-        hot: Duration::from_secs(hot_days * 86_400),
-        expire: Duration::from_secs(3650 * 86_400),
+        hot: Duration::from_hours(hot_days * 24),
+        expire: Duration::from_hours(3650 * 24),
     };
     vec![class("critical", 400), class("bulk", 7)]
 }
@@ -39,7 +40,7 @@ fn classes() -> Vec<RetentionClass> {
 /// Rows of both classes in turn with these times; the number in the segment is the row's index.
 fn hot_rows(feed: &str, micros: &[i64]) -> HotRows {
     let n = micros.len();
-    let ips = StringArray::from_iter((0..n).map(|i| (i % 3 != 0).then(|| format!("192.0.2.{}", i % 200))));
+    let ips = (0..n).map(|i| (i % 3 != 0).then(|| format!("192.0.2.{}", i % 200))).collect::<StringArray>();
     let class_uids = Int32Array::from_iter_values((0..n as i32).map(|i| 6003 - 2002 * (i % 2)));
     let given: [(&str, ArrayRef); 3] = [
         ("time", times(micros.iter().copied())),
@@ -284,19 +285,19 @@ async fn compaction_merges_sorted_and_changes_no_row() {
         writer.commit(files(&format!("f{seq}"), &micros), "w1", seq as u64).await.unwrap();
     }
     let all = "SELECT * EXCLUDE (segment) FROM events ORDER BY feed, row";
-    let before = table.search(all, &Default::default()).await.unwrap().collect().await.unwrap().0;
+    let before = table.search(all, &SearchLimits::default()).await.unwrap().collect().await.unwrap().0;
     let done = table.compact().await.unwrap();
     assert_eq!((done.removed, done.added), (2 * COMPACT_FILES_MIN, 2));
     let stats = table.stats().await.unwrap();
     assert_eq!(stats.len(), 2);
     assert!(stats.values().all(|s| s.files == 1 && s.rows == 20 * n as u64));
-    let after = table.search(all, &Default::default()).await.unwrap().collect().await.unwrap().0;
+    let after = table.search(all, &SearchLimits::default()).await.unwrap().collect().await.unwrap().0;
     assert_eq!(
         concat_batches(&before[0].schema(), &before).unwrap(),
         concat_batches(&after[0].schema(), &after).unwrap()
     );
     let times = "SELECT class_uid, time FROM events WHERE retention = 'bulk'";
-    let (merged, _) = table.search(times, &Default::default()).await.unwrap().collect().await.unwrap();
+    let (merged, _) = table.search(times, &SearchLimits::default()).await.unwrap().collect().await.unwrap();
     let merged = concat_batches(&merged[0].schema(), &merged).unwrap();
     let class_uids = merged["class_uid"].as_primitive::<Int32Type>().values().iter().copied();
     let micros = merged["time"].as_primitive::<TimestampMicrosecondType>().values().iter().copied();
@@ -313,7 +314,7 @@ async fn vacuum_deletes_only_what_is_old_and_not_in_the_table() {
     table.commit(files("a", &[NOW_MS * 1000 - 20 * DAY_US; 4]), "w1", 1).await.unwrap();
     assert_eq!(table.expire(&classes(), NOW_MS).await.unwrap().len(), 1);
     let bulk = folder.path().join("hot/retention=bulk/event_day=2026-01-11");
-    let week_ago = std::time::SystemTime::now() - Duration::from_secs(8 * 86_400);
+    let week_ago = std::time::SystemTime::now() - Duration::from_hours(8 * 24);
     for (name, old) in [("orphan.parquet", true), ("in-flight.parquet", false)] {
         let file = std::fs::File::create(bulk.join(name)).unwrap();
         if old {

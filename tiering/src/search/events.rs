@@ -43,11 +43,6 @@ pub(super) fn store_url() -> ObjectStoreUrl {
     ObjectStoreUrl::parse("linchpin-hot://events").unwrap_or_else(|_| ObjectStoreUrl::local_filesystem())
 }
 
-/// Columns of the table as queries see it.
-pub(crate) fn events_schema() -> SchemaRef {
-    table_schema()
-}
-
 /// One snapshot of the hot table.
 pub(super) struct Events {
     state: DeltaTableState,
@@ -61,7 +56,7 @@ impl Events {
         let state = table.snapshot().map_err(|e| DataFusionError::External(Box::new(e)))?.clone();
         Ok(Self {
             state,
-            schema: events_schema(),
+            schema: table_schema(),
             files_total: AtomicUsize::new(0),
             files_matched: AtomicUsize::new(0),
         })
@@ -134,7 +129,7 @@ impl TableProvider for Events {
     }
 }
 
-/// A scan of these files with the columns of [`events_schema`].
+/// A scan of these files with the table's columns.
 pub(crate) fn open_files(
     session: &dyn EngineSession,
     groups: Vec<FileGroup>,
@@ -149,7 +144,7 @@ pub(crate) fn open_files(
         .with_parquet_file_reader_factory(Arc::new(reader));
     let rows = groups.iter().flat_map(FileGroup::iter).map(file_rows);
     let rows = rows.fold(Precision::Exact(0), |sum, rows| sum.add(&rows));
-    let statistics = Statistics { num_rows: rows, ..Statistics::new_unknown(&events_schema()) };
+    let statistics = Statistics { num_rows: rows, ..Statistics::new_unknown(&table_schema()) };
     Ok(FileScanConfigBuilder::new(store_url(), Arc::new(source))
         .with_file_groups(groups)
         .with_statistics(statistics))

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use datafusion::physical_plan::{ExecutionPlan, metrics::MetricValue};
+use datafusion::physical_plan::{
+    ExecutionPlan,
+    metrics::{MetricValue, MetricsSet},
+};
 
 use super::Session;
 
@@ -63,7 +66,7 @@ pub(super) fn explain(plan: &Arc<dyn ExecutionPlan>, session: &Session, rows: u6
 }
 
 fn add_metrics(plan: &Arc<dyn ExecutionPlan>, explain: &mut Explain) {
-    for metric in plan.metrics().iter().flat_map(|m| m.iter()) {
+    for metric in plan.metrics().iter().flat_map(MetricsSet::iter) {
         let MetricValue::PruningMetrics { name, pruning_metrics } = metric.value() else { continue };
         let (pruned, matched) = (pruning_metrics.pruned(), pruning_metrics.matched());
         match name.as_ref() {

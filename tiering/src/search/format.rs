@@ -39,7 +39,7 @@ pub struct RowsWriter<W: Write + Send>(Inner<W>);
 enum Inner<W: Write + Send> {
     Table { to: W, schema: SchemaRef, batches: Vec<RecordBatch>, rows: usize },
     Json(arrow::json::Writer<W, JsonArray>),
-    Csv(csv::Writer<W>),
+    Csv(Box<csv::Writer<W>>),
     Parquet(Box<ArrowWriter<W>>),
 }
 
@@ -55,7 +55,7 @@ impl<W: Write + Send> RowsWriter<W> {
                 let mut writer = csv::WriterBuilder::new().with_header(true).build(to);
                 // the header also stands over no rows
                 writer.write(&RecordBatch::new_empty(SchemaRef::clone(schema))).map_err(arrow_error)?;
-                Inner::Csv(writer)
+                Inner::Csv(Box::new(writer))
             }
             Format::Parquet => {
                 let zstd = Compression::ZSTD(ZstdLevel::try_new(3).map_err(parquet_error)?);

@@ -33,7 +33,7 @@ use crate::{
     policy::Predicate,
 };
 
-pub(crate) use events::{events_schema, open_files, partition_of, partitioned_file};
+pub(crate) use events::{open_files, partition_of, partitioned_file};
 pub use explain::Explain;
 pub use format::{Format, RowsWriter, TABLE_ROWS_MAX};
 pub(crate) use session::Session;
@@ -56,7 +56,7 @@ pub struct SearchLimits {
 impl Default for SearchLimits {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { memory_bytes: 256 << 20, time: Duration::from_secs(300), threads }
+        Self { memory_bytes: 256 << 20, time: Duration::from_mins(5), threads }
     }
 }
 
@@ -105,7 +105,7 @@ impl std::fmt::Debug for Search {
 impl HotTable {
     /// Runs one reading query over the table's newest snapshot.
     pub async fn search(&self, sql: &str, limits: &SearchLimits) -> Result<Search, SearchError> {
-        let session = Session::open(self.fresh().await?, limits).map_err(SearchError::Failed)?;
+        let session = Session::open(&self.fresh().await?, limits).map_err(SearchError::Failed)?;
         let state = session.context().state();
         let statement = session::reading_statement(&state, sql)?;
         Search::start(session, limits, |state| async move {
@@ -125,7 +125,7 @@ impl HotTable {
         columns: &[&str],
         limits: &SearchLimits,
     ) -> Result<Search, SearchError> {
-        let session = Session::open(self.fresh().await?, limits).map_err(SearchError::Failed)?;
+        let session = Session::open(&self.fresh().await?, limits).map_err(SearchError::Failed)?;
         let time = |ms: i64| {
             lit(ScalarValue::TimestampMicrosecond(Some(ms.saturating_mul(1000)), Some("UTC".into())))
         };

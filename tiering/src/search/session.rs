@@ -43,7 +43,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session over one snapshot.
-    pub(crate) fn open(table: DeltaTable, limits: &SearchLimits) -> Result<Self, DataFusionError> {
+    pub(crate) fn open(table: &DeltaTable, limits: &SearchLimits) -> Result<Self, DataFusionError> {
         let store = Arc::new(CountingStore::new(table.log_store().object_store(None)));
         let mut config = SessionConfig::new()
             .with_target_partitions(limits.threads.max(1))
@@ -67,7 +67,7 @@ impl Session {
             .with_default_features()
             .build();
         let context = SessionContext::new_with_state(state);
-        let events = Arc::new(Events::new(&table)?);
+        let events = Arc::new(Events::new(table)?);
         context.register_table(EVENTS, Arc::clone(&events) as _)?;
         Ok(Self { context, store, events })
     }

@@ -1,0 +1,10 @@
+//! The binary by its contract: standard output, standard error, exit codes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod configuration;
+mod day;
+mod demo;
+mod generating;
+mod normalising;
+mod support;
+mod usage;
