@@ -21,12 +21,12 @@ pub(crate) struct Table {
 impl Table {
     /// A table with these column names.
     pub(crate) fn new<const N: usize>(header: [&str; N]) -> Self {
-        Self { rows: vec![header.map(str::to_owned).to_vec()] }
+        Self { rows: vec![header.map(str::to_owned).into()] }
     }
 
     /// Adds a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
+        self.rows.push(cells.into());
     }
 
     /// Whether there is only the header.
@@ -53,7 +53,7 @@ impl fmt::Display for Table {
                 let pad = " ".repeat(widths[n] - cell.chars().count());
                 let (left, right) = if numbers[n] { (pad.as_str(), "") } else { ("", pad.as_str()) };
                 let gap = if n == 0 { "" } else { "  " };
-                line += &format!("{gap}{left}{cell}{right}");
+                line.extend([gap, left, cell, right]);
             }
             writeln!(f, "{}", line.trim_end())?;
         }

@@ -1,7 +1,7 @@
 //! The contract that every output keeps with the lane that feeds it.
 //!
 //! A lane hands over one [`Delivery`] a step: the events of one worker's epoch that the output's
-//! predicate chose, in the order of the archive. It delivers the steps of one worker one after the
+//! predicate chose, in the order of their times. It delivers the steps of one worker one after the
 //! other, and moves its cursor only after [`Output::deliver`] and [`Output::flush`] returned `Ok` and
 //! it has recorded [`Delivered::rejected`]. Whatever fails before that is delivered again, so:
 //!
@@ -42,7 +42,7 @@ pub struct Delivery<'a> {
     pub seq: u64,
     /// Commit time of the epoch as the ledger has it, epoch milliseconds: the same in every repeat.
     pub committed_ms: i64,
-    /// The events, in the order of the archive.
+    /// The events, in the order of their times and, where those are equal, of their ids.
     pub events: &'a [OutEvent],
 }
 

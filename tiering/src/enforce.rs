@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a tombstoned segment waits for its deletion.
-pub const TOMBSTONE_WAIT: Duration = Duration::from_secs(7 * 86_400);
+pub const TOMBSTONE_WAIT: Duration = Duration::from_hours(7 * 24);
 
 /// What one pass did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -139,7 +139,7 @@ async fn delete(lake: &Lake, now_ms: i64, done: &mut Enforced) -> Result<(), Enf
         let store = lake.archive(&segment.fact.store)?;
         match store.head(&segment.fact.object).await {
             Ok(head) if head.size == segment.fact.stored_bytes => {
-                store.delete_if(&segment.fact.object, &head.etag).await?
+                store.delete_if(&segment.fact.object, &head.etag).await?;
             }
             // It is not what was archived: somebody must look, nobody deletes.
             Ok(_) => {

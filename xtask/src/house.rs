@@ -27,6 +27,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "linchpin-tiering",
         ],
     ),
+    ("linchpin-bench", &["linchpin-normalize"]),
     ("xtask", &[]),
 ];
 

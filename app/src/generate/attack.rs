@@ -20,7 +20,7 @@ use super::{
 
 /// What was hidden, to look for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttackStory {
+pub(crate) struct AttackStory {
     /// Address of the attacker, in all sources.
     pub ip: String,
     /// The stolen person: user name in AWS.

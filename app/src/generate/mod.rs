@@ -32,7 +32,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 
-pub use self::attack::AttackStory;
+pub(crate) use self::attack::AttackStory;
 use self::{
     attack::Story,
     plan::Span,
@@ -42,7 +42,7 @@ use self::{
 
 /// A source that can be generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// AWS `CloudTrail`.
     CloudTrail,
     /// AWS VPC flow logs.
@@ -75,12 +75,12 @@ impl Kind {
     ];
 
     /// All sources.
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         Self::SHARES.iter().map(|share| share.0).collect()
     }
 
     /// Name of the source, as its mapping has it.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::CloudTrail => "aws.cloudtrail",
             Self::VpcFlow => "aws.vpc_flow",
@@ -106,7 +106,7 @@ impl std::str::FromStr for Kind {
 
 /// What to generate.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// Folder to write to; created.
     pub dir: PathBuf,
     /// Raw (uncompressed) bytes over all sources, about.
@@ -129,10 +129,10 @@ pub struct Options {
 
 impl Options {
     /// Raw bytes of a `CloudTrail` file unless told otherwise.
-    pub const FILE_BYTES: u64 = 2 << 20;
+    pub(crate) const FILE_BYTES: u64 = 2 << 20;
 
     /// A day of all sources with a hidden attack.
-    pub fn new(dir: PathBuf, bytes: u64, seed: u64, start: Timestamp) -> Self {
+    pub(crate) fn new(dir: PathBuf, bytes: u64, seed: u64, start: Timestamp) -> Self {
         Self {
             dir,
             bytes,
@@ -149,7 +149,7 @@ impl Options {
 
 /// What was generated.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Written {
+pub(crate) struct Written {
     /// Files.
     pub files: u64,
     /// Bytes before compression.
@@ -171,7 +171,7 @@ struct Job<'a> {
 }
 
 /// Writes the logs; `progress` hears the raw bytes written so far after every file.
-pub fn generate(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Written> {
+pub(crate) fn generate(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Written> {
     let from_ms = options.start.as_millisecond();
     let span_ms = i64::try_from(options.span.as_millis()).unwrap_or(i64::MAX / 2);
     if span_ms < 1000 || options.sources.is_empty() {
@@ -206,7 +206,8 @@ pub fn generate(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Writ
 }
 
 /// Single `CloudTrail` events as JSON, `n` of them, a second apart from `from` on.
-pub fn cloudtrail_records(
+#[cfg(test)]
+fn cloudtrail_records(
     seed: u64,
     n: usize,
     from: Timestamp,

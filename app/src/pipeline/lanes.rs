@@ -4,7 +4,7 @@
 //! because its output was down or its worker died, is served by reading the segments back and
 //! normalising them again, epoch by epoch, by whoever finds it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow};
 use linchpin_integration::{Delivery, OutEvent, OutputError};
@@ -21,9 +21,10 @@ use super::{Shared, TAKE_OVER_EVERY, matched, now_ms};
 use crate::exit::Failure;
 
 /// A lane of a worker that may still be alive is left alone for so long after its last commit.
-const IDLE: Duration = Duration::from_secs(60);
-/// Tries of `run --once` for one delivery.
-const DELIVERIES_ONCE: u32 = 5;
+const IDLE: Duration = Duration::from_mins(1);
+/// Tries of `run --once` for the first delivery that fails, each of which repeats its requests for
+/// itself; a pause between two lets the output's circuit close.
+const DELIVERIES_ONCE: u32 = 2;
 /// Longest pause between two deliveries of the same step.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -46,7 +47,7 @@ pub(super) async fn own(shared: &Shared, step: &Step<'_>, events: Vec<OutEvent>,
         }
     };
     let outcome = if position + 1 == step.seq {
-        deliver(shared, step, &events, 1).await
+        deliver(shared, step, events, 1).await
     } else {
         catch_up(shared, step.output, step.worker, normalizer, 1).await
     };
@@ -64,14 +65,16 @@ async fn position(shared: &Shared, output: usize, worker: &str) -> Result<(u64, 
 }
 
 /// Delivers one step and moves the cursor.
-async fn deliver(shared: &Shared, step: &Step<'_>, events: &[OutEvent], tries_max: u32) -> Result<()> {
+async fn deliver(shared: &Shared, step: &Step<'_>, mut events: Vec<OutEvent>, tries_max: u32) -> Result<()> {
     let output = &shared.outputs[step.output];
     let (position, etag) = position(shared, step.output, step.worker).await?;
     if position >= step.seq {
         return Ok(());
     }
+    // One order whether they come from memory or from segments, so that a repeat is the same bytes.
+    events.sort_unstable_by(|a, b| (a.time_ms, &a.id).cmp(&(b.time_ms, &b.id)));
     let delivery =
-        Delivery { worker: step.worker, seq: step.seq, committed_ms: step.committed_ms, events };
+        Delivery { worker: step.worker, seq: step.seq, committed_ms: step.committed_ms, events: &events };
     let mut tries = 0;
     let delivered = loop {
         let outcome = match output.deliver(&delivery).await {
@@ -83,7 +86,10 @@ async fn deliver(shared: &Shared, step: &Step<'_>, events: &[OutEvent], tries_ma
             Err(OutputError::Retry { reason, after }) => {
                 tries += 1;
                 if tries >= tries_max {
-                    return Err(Failure::environment(anyhow!("output `{}`: {reason}", output.name())));
+                    return Err(Failure::environment(anyhow!(
+                        "output `{}`: {reason}\nhint: nothing is lost; the next run delivers what the output has not had",
+                        output.name()
+                    )));
                 }
                 let pause = after.unwrap_or(Duration::from_secs(1 << tries.min(5)));
                 tokio::time::sleep(pause.min(PAUSE_MAX)).await;
@@ -93,14 +99,13 @@ async fn deliver(shared: &Shared, step: &Step<'_>, events: &[OutEvent], tries_ma
     };
     if !delivered.rejected.is_empty() {
         tracing::warn!(output = output.name(), events = delivered.rejected.len(), "output refused events for good");
-        let lines: String = delivered
-            .rejected
-            .iter()
-            .map(|r| {
-                let body = events.get(r.index).map(|e| String::from_utf8_lossy(&e.body));
-                format!("{}\n", serde_json::json!({ "event_id": r.id, "reason": r.reason, "body": body }))
-            })
-            .collect();
+        let mut lines = String::new();
+        for refused in &delivered.rejected {
+            let body = events.get(refused.index).map(|e| String::from_utf8_lossy(&e.body));
+            let letter = serde_json::json!({ "event_id": refused.id, "reason": refused.reason, "body": body });
+            lines.push_str(&letter.to_string());
+            lines.push('\n');
+        }
         let kept = shared.lake.dead_letters(output.name(), step.worker, step.seq, lines.into_bytes()).await;
         kept.map_err(Failure::environment)?;
     }
@@ -123,7 +128,7 @@ async fn catch_up(shared: &Shared, output: usize, worker: &str, normalizer: &mut
         for segment in &segments {
             events.extend(read_back(shared, output, segment, normalizer).await?);
         }
-        deliver(shared, &step, &events, tries).await?;
+        deliver(shared, &step, events, tries).await?;
     }
 }
 
@@ -197,24 +202,33 @@ async fn is_behind(shared: &Shared, worker: &str, state: &WorkerState) -> Result
     Ok(false)
 }
 
-/// Serves the lanes of one worker to their end.
-async fn serve(shared: &Shared, worker: &str, normalizer: &mut Normalizer, tries: u32) -> Result<()> {
-    catch_up_hot(shared, worker, normalizer).await?;
+/// Serves the lanes of one worker to their end. A lane that fails holds up no other: what failed is
+/// given at the end, and after the first failure each delivery is tried once.
+async fn serve(shared: &Shared, worker: &str, normalizer: &mut Normalizer, tries: &mut u32) -> Vec<anyhow::Error> {
+    let mut failed: Vec<anyhow::Error> = catch_up_hot(shared, worker, normalizer).await.err().into_iter().collect();
     for output in 0..shared.outputs.len() {
-        catch_up(shared, output, worker, normalizer, tries).await?;
+        if let Err(error) = catch_up(shared, output, worker, normalizer, *tries).await {
+            *tries = 1;
+            failed.push(error);
+        }
     }
-    Ok(())
+    failed
 }
 
 /// Takes over what nobody serves; the number of lanes that must still wait for their worker.
-async fn take_over(shared: &Shared, normalizer: &mut Normalizer, tries: u32) -> Result<usize> {
+async fn take_over(shared: &Shared, normalizer: &mut Normalizer, mut tries: u32) -> Result<usize> {
+    // Who is gone is asked before the ledger is read: then what it holds of them is all there is.
+    let known = shared.lake.ledger.workers();
+    let gone: BTreeSet<String> =
+        known.into_iter().filter(|(id, w)| !w.closed && shared.lake.is_gone(id)).map(|(id, _)| id).collect();
     shared.lake.ledger.refresh().await.map_err(Failure::environment)?;
     let mut waiting = 0;
+    let mut failed = Vec::new();
     for (worker, state) in shared.lake.ledger.workers() {
         if state.closed {
             continue;
         }
-        let gone = shared.lake.is_gone(&worker);
+        let gone = gone.contains(&worker);
         let idle = now_ms().saturating_sub(state.last_commit_ms) > IDLE.as_millis() as i64;
         if is_behind(shared, &worker, &state).await? {
             if !gone && !idle {
@@ -222,7 +236,11 @@ async fn take_over(shared: &Shared, normalizer: &mut Normalizer, tries: u32) -> 
                 continue;
             }
             tracing::info!(worker, "taking over the lanes of a worker");
-            serve(shared, &worker, normalizer, tries).await?;
+            let failures = serve(shared, &worker, normalizer, &mut tries).await;
+            if !failures.is_empty() {
+                failed.extend(failures);
+                continue;
+            }
         }
         if gone {
             let closed = Fact::WorkerClosed { worker: worker.clone() };
@@ -230,7 +248,10 @@ async fn take_over(shared: &Shared, normalizer: &mut Normalizer, tries: u32) -> 
             shared.lake.forget_presence(&worker);
         }
     }
-    Ok(waiting)
+    let mut failed = failed.into_iter();
+    let first = failed.next();
+    failed.for_each(|error| tracing::warn!(%error, "another lane failed as well"));
+    first.map_or(Ok(waiting), Err)
 }
 
 /// `run --once`: every lane is drained before it returns.

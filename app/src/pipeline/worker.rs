@@ -93,7 +93,7 @@ impl<'s> Worker<'s> {
         loop {
             let age = self.since.map_or(Duration::from_secs(1), |since| self.flush_age().saturating_sub(since.elapsed()));
             match jobs.recv_timeout(age.min(Duration::from_secs(1))) {
-                Ok(job) => self.object(job)?,
+                Ok(job) => self.object(&job)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -118,18 +118,18 @@ impl<'s> Worker<'s> {
         limits.flush.bytes.value.0.min(share) as usize
     }
 
-    fn object(&mut self, job: Job) -> Result<()> {
+    fn object(&mut self, job: &Job) -> Result<()> {
         let open = &self.shared.feeds[job.feed];
         self.claims.push(job.key);
         self.leases.extend(job.candidate.lease.map(|lease| (job.feed, lease)));
         match self.handle.block_on(open.source.open(&job.candidate)) {
             Ok(body) => {
                 let mut inflater = std::mem::replace(&mut self.inflater, Inflater::new(Limits::default()));
-                let outcome = self.units(&job, &mut inflater, body);
+                let outcome = self.units(job, &mut inflater, body);
                 self.inflater = inflater;
                 outcome
             }
-            Err(error) => self.unreadable(&job, error),
+            Err(error) => self.unreadable(job, error),
         }
     }
 
@@ -187,16 +187,14 @@ impl<'s> Worker<'s> {
 
     /// Takes one unit in. A unit that breaks the normaliser is kept whole, as one event of class 0.
     fn unit(&mut self, unit: &RawUnit, archive: u16) -> Result<()> {
-        let (facts, level, batches) = match catch_unwind(AssertUnwindSafe(|| normalize(&mut self.normalizer, unit))) {
-            Ok(done) => done,
-            Err(_) => {
-                tracing::error!(object = %unit.id.object, "the normaliser failed on a unit, which is archived whole");
-                self.normalizer = Normalizer::new(Arc::clone(self.normalizer.catalog()));
-                let whole = self.normalizer.quarantined(unit, "the normaliser failed on this unit");
-                let facts = UnitFacts { source: "unknown".into(), ..UnitFacts::default() };
-                (facts, 3, whole.into_iter().collect())
-            }
-        };
+        let done = catch_unwind(AssertUnwindSafe(|| normalize(&mut self.normalizer, unit)));
+        let (facts, level, batches) = done.unwrap_or_else(|_| {
+            tracing::error!(object = %unit.id.object, "the normaliser failed on a unit, which is archived whole");
+            self.normalizer = Normalizer::new(Arc::clone(self.normalizer.catalog()));
+            let whole = self.normalizer.quarantined(unit, "the normaliser failed on this unit");
+            let facts = UnitFacts { source: "unknown".into(), ..UnitFacts::default() };
+            (facts, 3, whole.into_iter().collect())
+        });
         self.since.get_or_insert_with(Instant::now);
         self.raw_bytes += unit.bytes.len() as u64;
         self.epoch.begin(unit, &facts.source, level, archive);
@@ -276,8 +274,9 @@ impl<'s> Worker<'s> {
                 }
                 Err(CommitError::Unknown(error)) => {
                     self.handle.block_on(lake.ledger.refresh()).map_err(Failure::environment)?;
-                    if lake.ledger.max_seq(&self.context.worker) >= Some(self.seq) {
-                        return Ok(Some((closed, now_ms(), all_taken)));
+                    let own = lake.ledger.segments_of_worker_after(&self.context.worker, self.seq - 1, 1);
+                    if let Some(segment) = own.first() {
+                        return Ok(Some((closed, segment.committed_ms, all_taken)));
                     }
                     CommitError::Unknown(error)
                 }
@@ -357,7 +356,8 @@ impl<'s> Worker<'s> {
         }
         self.shared.totals.hot_bytes.fetch_add(bytes, Relaxed);
         for (output, events) in outgoing.into_iter().enumerate() {
-            let events = events.into_iter().filter(|(unit, _)| !taken.contains(unit)).map(|(_, e)| e).collect();
+            let kept = events.into_iter().filter(|(unit, _)| !taken.contains(unit));
+            let events: Vec<OutEvent> = kept.map(|(_, event)| event).collect();
             let step = lanes::Step { output, worker: &self.context.worker, seq, committed_ms };
             self.handle.block_on(lanes::own(self.shared, &step, events, &mut self.normalizer));
         }

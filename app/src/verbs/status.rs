@@ -276,6 +276,23 @@ impl Status {
     }
 
     fn print(&self, to: &mut dyn Write) -> io::Result<()> {
+        let tables = [
+            self.feed_table(),
+            self.archive_table(),
+            self.hot_table(),
+            self.lane_table(),
+            self.unread_table(),
+        ];
+        for (n, table) in tables.iter().filter(|t| !t.is_empty()).enumerate() {
+            if n > 0 {
+                writeln!(to)?;
+            }
+            table.print(to)?;
+        }
+        Ok(())
+    }
+
+    fn feed_table(&self) -> Table {
         let mut feeds = Table::new([
             "FEED",
             "UNITS",
@@ -300,6 +317,10 @@ impl Status {
                 ending(&feed.last_object),
             ]);
         }
+        feeds
+    }
+
+    fn archive_table(&self) -> Table {
         let mut archive = Table::new([
             "ARCHIVE CLASS",
             "TIER",
@@ -322,6 +343,10 @@ impl Status {
                 table::count(shelf.tombstoned),
             ]);
         }
+        archive
+    }
+
+    fn hot_table(&self) -> Table {
         let mut hot = Table::new(["HOT CLASS", "DAYS", "FIRST", "LAST", "ROWS", "BYTES", "FILES"]);
         for (class, h) in &self.hot {
             let (first, last) = (h.first_day.clone(), h.last_day.clone());
@@ -335,6 +360,10 @@ impl Status {
                 table::count(h.files),
             ]);
         }
+        hot
+    }
+
+    fn lane_table(&self) -> Table {
         let mut lanes = Table::new(["LANE", "CONSUMER", "POSITION", "BEHIND", "LAST COMMIT"]);
         for lane in &self.lanes {
             let (worker, consumer) = (lane.worker.clone(), lane.consumer.clone());
@@ -346,16 +375,14 @@ impl Status {
                 table::moment(lane.last_commit_ms),
             ]);
         }
+        lanes
+    }
+
+    fn unread_table(&self) -> Table {
         let mut unread = Table::new(["CLASS 0 OF", "MARKS", "HOT ROWS"]);
         for u in &self.unread {
             unread.row([u.source.clone(), u.marks.clone(), table::count(u.rows.unsigned_abs())]);
         }
-        for (n, table) in [feeds, archive, hot, lanes, unread].iter().filter(|t| !t.is_empty()).enumerate() {
-            if n > 0 {
-                writeln!(to)?;
-            }
-            table.print(to)?;
-        }
-        Ok(())
+        unread
     }
 }

@@ -31,12 +31,12 @@ const BROKEN: &[(&str, &str, &str)] = &[
     (
         "feeds:",
         "fedes:",
-        "bad.yaml:3:1: error: unknown key `fedes`\n  | fedes:\n  | ^^^^^\nhint: did you mean `feeds`?\n",
+        "bad.yaml:3:1: error: unknown key `fedes`\n  | fedes\n  | ^^^^^\nhint: did you mean `feeds`?\n",
     ),
     (
         "class_uid IN",
         "clas_uid IN",
-        "bad.yaml:11:32: error: no column `clas_uid`\n  |     - { name: identity, when: \"clas_uid IN (3001, 3002)\", class: critical }\n  |                                ^^^^^^^^\nhint: did you mean `class_uid`?\n",
+        "bad.yaml:11:32: error: unknown column `clas_uid`\n  |     - { name: identity, when: \"clas_uid IN (3001, 3002)\", class: critical }\n  |                                ^^^^^^^^\nhint: did you mean `class_uid`?\n",
     ),
     (
         "source: aws.cloudtrail",
@@ -46,7 +46,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
     (
         "severity_id >= 3",
         "severity_id >= 'high'",
-        "bad.yaml:14:",
+        "bad.yaml:14:27: error: `severity_id` is a number, but is compared with text (`'high'`)\n  |   - { name: files, when: \"severity_id >= 'high'\", to: { ndjson: ./data/out } }\n  |                           ^^^^^^^^^^^\n",
     ),
 ];
 
@@ -67,18 +67,17 @@ fn a_broken_one_is_named_by_line_and_column() {
         folder.write("bad.yaml", GOOD.replacen(from, to, 1));
         let ran = folder.run(&["check", "-c", "bad.yaml"]);
         assert_eq!((ran.code, ran.text()), (2, ""), "{}", ran.err);
-        if expected.ends_with('\n') {
-            assert_eq!(ran.err, *expected);
-        } else {
-            assert!(ran.err.starts_with(expected) && ran.err.contains("^^^"), "{}", ran.err);
-        }
+        assert_eq!(ran.err, *expected);
     }
 }
 
 #[test]
 fn all_faults_come_at_once() {
     let folder = Folder::new();
-    let bad = GOOD.replace("class_uid IN", "clas_uid IN").replace("severity_id", "severity").replace("aws.cloudtrail", "aws.x");
+    let bad = GOOD
+        .replace("class_uid IN", "clas_uid IN")
+        .replace("severity_id", "severity")
+        .replace("aws.cloudtrail", "aws.x");
     folder.write("bad.yaml", bad);
     let ran = folder.run(&["check", "-c", "bad.yaml"]);
     let lines: Vec<&str> = ran.err.lines().filter(|line| line.starts_with("bad.yaml:")).collect();

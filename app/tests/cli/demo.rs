@@ -7,10 +7,13 @@ fn the_demo_runs_and_its_commands_work_as_printed() {
     let folder = Folder::new();
     let ran = folder.run(&["demo", "--dir", "my demo", "--bytes", "3MiB"]);
     let text = ran.ok().text();
-    for part in ["aws.cloudtrail", "critical", "standard", "bulk", "Hidden in it: the access key AKIA", "Try next:"] {
+    for part in
+        ["aws.cloudtrail", "critical", "standard", "bulk", "Hidden in it: the access key AKIA", "Try next:"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let commands: Vec<&str> = text.lines().skip_while(|line| *line != "Try next:").filter_map(|l| l.strip_prefix("  ")).collect();
+    let commands: Vec<&str> =
+        text.lines().skip_while(|line| *line != "Try next:").filter_map(|l| l.strip_prefix("  ")).collect();
     assert_eq!(commands.len(), 3, "{text}");
     let results: Vec<_> = commands.iter().map(|command| folder.shell(command)).collect();
     assert!(results[0].ok().text().lines().count() > 10, "{}", results[0].text());

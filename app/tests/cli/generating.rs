@@ -6,12 +6,27 @@ use crate::support::{Folder, files};
 fn the_same_seed_gives_the_same_bytes() {
     let folder = Folder::new();
     let call = |out: &str, seed: &str| {
-        let args =
-            ["generate", "--out", out, "--bytes", "2MiB", "--start", "2026-01-31", "--span", "2h", "--seed", seed, "--json"];
+        let args = [
+            "generate",
+            "--out",
+            out,
+            "--bytes",
+            "2MiB",
+            "--start",
+            "2026-01-31",
+            "--span",
+            "2h",
+            "--seed",
+            seed,
+            "--json",
+        ];
         folder.run(&args).json()
     };
     let (one, two, other) = (call("one", "7"), call("two", "7"), call("other", "8"));
-    assert_eq!((&one["files"], &one["events"], &one["attack"]), (&two["files"], &two["events"], &serde_json::Value::Null));
+    assert_eq!(
+        (&one["files"], &one["events"], &one["attack"]),
+        (&two["files"], &two["events"], &serde_json::Value::Null)
+    );
     assert_eq!(other["start"], "2026-01-31T00:00:00Z");
     let [one, two, other] = ["one", "two", "other"].map(|out| files(&folder.path().join(out)));
     assert!(one.len() > 8 && one == two && one != other);
@@ -20,7 +35,17 @@ fn the_same_seed_gives_the_same_bytes() {
 #[test]
 fn sources_and_the_attack_are_chosen() {
     let folder = Folder::new();
-    let args = ["generate", "--out", "logs", "--bytes", "1MiB", "--source", "aws.cloudtrail,gcp.audit", "--attack", "--json"];
+    let args = [
+        "generate",
+        "--out",
+        "logs",
+        "--bytes",
+        "1MiB",
+        "--source",
+        "aws.cloudtrail,gcp.audit",
+        "--attack",
+        "--json",
+    ];
     let written = folder.run(&args).json();
     let events: Vec<&String> = written["events"].as_object().unwrap().keys().collect();
     assert_eq!(events, ["aws.cloudtrail", "gcp.audit"]);

@@ -41,7 +41,10 @@ fn input_may_come_in_any_way() {
         let events = ran.ok().lines();
         assert_eq!((events.len(), ran.err.as_str()), (2, ""), "{args:?}");
         for event in events {
-            assert_eq!((&event["class_uid"], &event["api"]["operation"]), (&6003.into(), &"ListBuckets".into()));
+            assert_eq!(
+                (&event["class_uid"], &event["api"]["operation"]),
+                (&6003.into(), &"ListBuckets".into())
+            );
             assert_eq!(event["src_endpoint"]["ip"], "203.0.113.24");
         }
     }
@@ -76,8 +79,12 @@ fn explain_says_how_a_source_was_found() {
     let ran = folder.run(&["normalize", "--explain", "AWSLogs/1/CloudTrail/a.json", "flows.log", "note.txt"]);
     let err: Vec<&str> = ran.ok().err.lines().collect();
     assert!(err[0].starts_with("AWSLogs/1/CloudTrail/a.json: aws.cloudtrail, recognised by "), "{err:?}");
-    assert!(err[0].contains("`CloudTrail`") || err[0].contains("`/CloudTrail/`"), "{err:?}");
-    assert!(err[1].starts_with("flows.log: aws.vpc_flow, recognised by ") && err[1].ends_with("no part of its path"), "{err:?}");
+    assert!(err[0].ends_with("CloudTrail/` in its path"), "{err:?}");
+    assert!(
+        err[1].starts_with("flows.log: aws.vpc_flow, recognised by ")
+            && err[1].ends_with("no part of its path"),
+        "{err:?}"
+    );
     assert_eq!(err[2], "note.txt: unknown: no mapping recognises it, events are class 0");
     let ran = folder.run(&["normalize", "--explain", "--source", "aws.vpc_flow", "flows.log"]);
     assert_eq!(ran.ok().err, "flows.log: aws.vpc_flow, as set\n");
@@ -87,7 +94,8 @@ fn explain_says_how_a_source_was_found() {
 fn rejects_have_a_place_and_a_reason() {
     let folder = Folder::new();
     let good = TRAIL.replace('\n', "");
-    folder.write("broken.json", format!("{good}\n{{\"eventVersion\":\"1.11\",\"eventTime\":oops}}\n{good}\n"));
+    folder
+        .write("broken.json", format!("{good}\n{{\"eventVersion\":\"1.11\",\"eventTime\":oops}}\n{good}\n"));
     folder.write("noise.bin", [0_u8, 159, 146, 150, 7]);
     let ran = folder.run(&["normalize", "broken.json", "noise.bin"]);
     let classes: Vec<Value> = ran.ok().lines().iter().map(|event| event["class_uid"].clone()).collect();
@@ -115,7 +123,13 @@ fn sources_are_listed_with_their_classes() {
     let listed = folder.run(&["sources", "--json"]).json();
     let names: Vec<&str> = listed.as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
     let expected = [
-        "aws.cloudtrail", "aws.vpc_flow", "azure.activity", "azure.nsg_flow", "azure.signin", "azure.vnet_flow", "gcp.audit",
+        "aws.cloudtrail",
+        "aws.vpc_flow",
+        "azure.activity",
+        "azure.nsg_flow",
+        "azure.signin",
+        "azure.vnet_flow",
+        "gcp.audit",
         "gcp.vpc_flow",
     ];
     assert_eq!(names, expected);
@@ -126,7 +140,13 @@ fn sources_are_listed_with_their_classes() {
     }
     assert!(table.text().contains("Authentication (3002)"));
     let functions = folder.run(&["sources", "--functions"]);
-    assert!(functions.ok().text().lines().any(|line| line.starts_with("port_of ") && line.ends_with("`192.0.2.1:443` => `443`")));
+    assert!(
+        functions
+            .ok()
+            .text()
+            .lines()
+            .any(|line| line.starts_with("port_of ") && line.ends_with("`192.0.2.1:443` => `443`"))
+    );
 }
 
 #[test]
@@ -136,7 +156,9 @@ fn a_sound_folder_of_mappings_passes() {
     let report = ran.json();
     assert_eq!((&report["mappings"], &report["faults"], ran.err.as_str()), (&8.into(), &0.into(), ""));
     let samples = report["samples"].as_array().unwrap();
-    assert!(samples.len() >= 8 && samples.iter().all(|s| s["invalid"] == 0 && s["events"].as_u64() > Some(0)));
+    assert!(
+        samples.len() >= 8 && samples.iter().all(|s| s["invalid"] == 0 && s["events"].as_u64() > Some(0))
+    );
     let one = sources().join("azure_activity");
     let ran = folder.run(&["sources", "--check", one.to_str().unwrap()]);
     assert!(ran.ok().text().ends_with("1 of 1 mappings are sound, 3 samples\n"), "{}", ran.text());
@@ -160,30 +182,37 @@ fn a_broken_mapping_is_named_by_line_and_column() {
 fn samples_are_checked_against_the_schema() {
     let folder = Folder::new();
     folder.write("mine/source.yml", MINE);
-    folder.write("mine/tests/good.log", "{\"acme\":1,\"when\":\"2026-01-31T10:00:00Z\",\"who\":\"ann\",\"from\":\"192.0.2.1\"}\n");
+    folder.write(
+        "mine/tests/good.log",
+        "{\"acme\":1,\"when\":\"2026-01-31T10:00:00Z\",\"who\":\"ann\",\"from\":\"192.0.2.1\"}\n",
+    );
     let ran = folder.run(&["sources", "--check", "mine"]);
     assert!(ran.ok().text().contains("mine/tests/good.log  acme.door"), "{}\n{}", ran.text(), ran.err);
     // Something else lies among the samples.
     folder.write("mine/tests/other.log", FLOWS);
     let ran = folder.run(&["sources", "--check", "mine"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("mine/tests/other.log: recognised as `aws.vpc_flow`, not as `acme.door`"), "{}", ran.err);
+    assert!(
+        ran.err.contains("mine/tests/other.log: recognised as `aws.vpc_flow`, not as `acme.door`"),
+        "{}",
+        ran.err
+    );
     // A user's own mapping is used without a rebuild.
     let event = &folder.run(&["normalize", "--sources", "mine", "mine/tests/good.log"]).lines()[0];
     assert_eq!((&event["class_uid"], &event["user"]["name"]), (&3002.into(), &"ann".into()));
 }
 
 /// A mapping that is not part of the build.
-const MINE: &str = r#"source: acme.door
+const MINE: &str = r"source: acme.door
 title: Doors of Acme
 ocsf: 1.8.0
 product: { vendor_name: Acme, name: Door }
 recognise: { has: [acme, who] }
 classes:
   - class: authentication
-    set: { activity: Logon, severity: Informational }
+    set: { activity: Logon, severity: Informational, service.name: door }
     map:
       time: when | rfc3339
       user.name: who
       src_endpoint.ip: from | ip
-"#;
+";

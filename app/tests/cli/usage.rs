@@ -3,7 +3,17 @@
 use crate::support::Folder;
 
 const VERBS: [&str; 12] = [
-    "run", "normalize", "sources", "search", "rehydrate", "verify", "status", "check", "enforce", "apply", "generate",
+    "run",
+    "normalize",
+    "sources",
+    "search",
+    "rehydrate",
+    "verify",
+    "status",
+    "check",
+    "enforce",
+    "apply",
+    "generate",
     "demo",
 ];
 
@@ -30,9 +40,18 @@ fn wrong_usage_is_exit_code_2() {
         (&["check", "-c", "missing.yaml"], "error: cannot read the configuration `missing.yaml`"),
         (&["rehydrate", "-c", "good.yaml"], "--where <PREDICATE>"),
         (&["rehydrate", "-c", "good.yaml", "--where", "true", "--object", "a"], "cannot be used with"),
-        (&["rehydrate", "-c", "good.yaml", "--where", "true", "--framed", "--format", "ocsf"], "`--framed` goes with `--format raw`"),
-        (&["rehydrate", "-c", "good.yaml", "--where", "true", "--from", "soon"], "`soon` is not a moment\nhint: "),
-        (&["search", "-c", "good.yaml", "SELECT 1", "--format", "xml"], "[possible values: table, json, csv, parquet]"),
+        (
+            &["rehydrate", "-c", "good.yaml", "--where", "true", "--framed", "--format", "ocsf"],
+            "`--framed` goes with `--format raw`",
+        ),
+        (
+            &["rehydrate", "-c", "good.yaml", "--where", "true", "--from", "soon"],
+            "`soon` is not a moment\nhint: ",
+        ),
+        (
+            &["search", "-c", "good.yaml", "SELECT 1", "--format", "xml"],
+            "[possible values: table, json, csv, parquet]",
+        ),
         (&["search", "-c", "good.yaml", "SELECT 1", "--memory", "64"], "the size `64` has no unit\nhint: "),
         (&["search", "-c", "good.yaml", "SELECT nothing FROM events"], "error: "),
         (&["search", "-c", "good.yaml", "DROP TABLE events"], "hint: a search is one SELECT"),
@@ -40,7 +59,10 @@ fn wrong_usage_is_exit_code_2() {
         (&["enforce", "-c", "good.yaml"], "error: a pass needs `--once`\nhint: "),
         (&["generate", "--out", "x", "--source", "aws.s3"], "unknown source `aws.s3`\nhint: "),
         (&["generate", "--out", "x", "--bytes", "lots"], "`lots` is not a size\nhint: "),
-        (&["normalize", "--source", "aws.cloudtrial"], "error: no source `aws.cloudtrial`\nhint: did you mean `aws.cloudtrail`?"),
+        (
+            &["normalize", "--source", "aws.cloudtrial"],
+            "error: no source `aws.cloudtrial`\nhint: did you mean `aws.cloudtrail`?",
+        ),
         (&["normalize", "missing.log"], "error: cannot read `missing.log`"),
         (&["sources", "--check", "missing"], "error: cannot read `missing`"),
         (&["sources", "--check", "."], "error: no mapping in `.`\nhint: "),
@@ -56,10 +78,23 @@ fn wrong_usage_is_exit_code_2() {
 fn a_predicate_is_shown_where_it_is_wrong() {
     let folder = Folder::new();
     folder.write("good.yaml", crate::configuration::GOOD);
-    let ran = folder.run(&["rehydrate", "-c", "good.yaml", "--where", "class_uid = 6003 AND usr_name = 'ann'"]);
+    let ran =
+        folder.run(&["rehydrate", "-c", "good.yaml", "--where", "class_uid = 6003 AND usr_name = 'ann'"]);
     assert_eq!(ran.code, 2);
-    let expected = "--where:1:22: error: no column `usr_name`\n  | class_uid = 6003 AND usr_name = 'ann'\n  |                      ^^^^^^^^\nhint: did you mean `user_name`?\n";
+    let expected = "--where:1:22: error: unknown column `usr_name`\n  | class_uid = 6003 AND usr_name = 'ann'\n  |                      ^^^^^^^^\nhint: did you mean `user_name`?\n";
     assert_eq!(ran.err, expected);
+}
+
+#[test]
+fn a_fault_of_the_environment_is_exit_code_3() {
+    let folder = Folder::new();
+    folder.write("good.yaml", crate::configuration::GOOD);
+    folder.write("data/lake", "not a folder");
+    for args in [["status", "-c", "good.yaml"], ["verify", "-c", "good.yaml"]] {
+        let ran = folder.run(&args);
+        assert_eq!((ran.code, ran.text()), (3, ""), "{}", ran.err);
+        assert!(ran.err.starts_with("error: ") && ran.err.contains("data/lake"), "{}", ran.err);
+    }
 }
 
 /// A reader that has seen enough is no failure.

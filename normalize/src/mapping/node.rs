@@ -108,7 +108,11 @@ impl<'s> Faults<'s> {
     }
 
     pub(super) fn add(&mut self, span: Span, text: &str, message: impl Into<String>, hint: Option<String>) {
-        self.found.push(self.source.diagnostic(span, text, message, hint));
+        let fault = self.source.diagnostic(span, text, message, hint);
+        // A block that several classes share is walked for each of them.
+        if !self.found.contains(&fault) {
+            self.found.push(fault);
+        }
     }
 
     /// A fault at byte `offset` of a scalar.

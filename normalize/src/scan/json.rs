@@ -19,8 +19,20 @@ pub(super) struct Turn {
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     pub turns: Vec<Turn>,
+    /// Containers opened on the way to each leaf, with the array levels between them and the leaf.
+    opened: Vec<(PathId, u16)>,
+    /// For each leaf, where its containers end in `opened`.
+    opened_end: Vec<u32>,
     /// Members seen: the key's path, and the object it is in.
     seen: FxHashSet<(PathId, u32)>,
+}
+
+impl Trace {
+    /// For each leaf, the containers that were opened on the way to it.
+    pub(super) fn opened(&self) -> impl Iterator<Item = &[(PathId, u16)]> {
+        let starts = std::iter::once(0).chain(self.opened_end.iter().copied());
+        starts.zip(&self.opened_end).map(|(start, end)| &self.opened[start as usize..*end as usize])
+    }
 }
 
 struct Container {
@@ -51,6 +63,8 @@ pub(super) fn read(
     trace: &mut Trace,
 ) -> Result<(), ScanError> {
     trace.turns.clear();
+    trace.opened.clear();
+    trace.opened_end.clear();
     trace.seen.clear();
     let mut reader =
         Reader { bytes, at: 0, stack: Vec::new(), elements: vec![0], turn: Turn::default(), containers: 0 };
@@ -110,6 +124,7 @@ impl Reader<'_> {
                 if self.peek() != Some(close) {
                     self.at = start;
                     let item = (open == b'[').then(|| paths.child(path, None));
+                    trace.opened.push((path, self.elements.len() as u16));
                     return self.open(path, item);
                 }
                 let kind = if open == b'{' { Kind::EmptyObject } else { Kind::EmptyArray };
@@ -132,6 +147,12 @@ impl Reader<'_> {
         let element = self.elements.last().copied().unwrap_or(0);
         out.leaves.push(Leaf { path, start: start as u32, end: end as u32, kind, element });
         trace.turns.push(std::mem::take(&mut self.turn));
+        // So far `opened` holds how many elements were open; the leaf knows how many more are now.
+        let before = trace.opened_end.last().map_or(0, |end| *end as usize);
+        for (_, levels) in &mut trace.opened[before..] {
+            *levels = self.elements.len() as u16 - *levels;
+        }
+        trace.opened_end.push(trace.opened.len() as u32);
         Ok(())
     }
 

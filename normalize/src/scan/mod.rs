@@ -1,10 +1,10 @@
 //! The scan of an event: its structure as a template, its values as leaf spans.
 //!
 //! A template is the exact sequence of everything that is not a value: keys, punctuation, white
-//! space. Events of one source repeat few templates, so the scanner keeps them in a tree of
-//! literals ([`template`]) and reads an event by comparing literals and looking for the ends of
-//! values; keys are not looked at again. What the tree does not know is read by the general
-//! reader ([`json`]) and added to the tree, up to a limit.
+//! space. Events of one source repeat few steps from one value to the next, so the scanner keeps
+//! those steps in an automaton ([`template`]) and reads an event by comparing literals and looking
+//! for the ends of values; keys are not looked at again. A step that the automaton does not know is
+//! read by the general reader ([`json`]) and added, up to a limit.
 //!
 //! Mapping resolves paths once per path, not once per event; the archive's columnar codec can use
 //! the same leaves and template ids.
@@ -69,8 +69,8 @@ pub struct Scanned {
     pub elements: Vec<u32>,
     /// Length of the event in bytes.
     pub len: u32,
-    /// Structure, when the tree knows it.
-    pub template: Option<u32>,
+    /// Its structure as a number, when the automaton holds it: equal structures have equal numbers.
+    pub template: Option<u64>,
     /// A key occurs twice in one object; the last value counts.
     pub duplicate_keys: bool,
 }

@@ -1,15 +1,21 @@
-//! The tree of templates: an event is read by comparing literals on the way from its root.
+//! The structures seen so far, as an automaton: an event is read by comparing literals.
+//!
+//! The state is the path of the last leaf: it says which containers are open. From each state lead
+//! the literals that were seen there, each to the next leaf. A structure is a way through the
+//! automaton; one that was never seen as a whole is read as well, if each of its steps was.
 
 use super::{Kind, Leaf, PathId, Scanned, json::Trace, json::Turn, string_end, value::scalar};
 
-/// Most nodes of one source's tree; events beyond it are read the general way.
-const NODES_MAX: usize = 1 << 17;
-/// Most leaves of an event that the tree takes.
-const LEAVES_MAX: usize = 512;
-/// Most literals tried at one node before the general reader is cheaper.
-const SIBLINGS_MAX: usize = 32;
+/// Most steps of one source's automaton; events beyond it are read the general way.
+const STEPS_MAX: usize = 1 << 16;
+/// Most bytes of all literals.
+const LITERAL_BYTES_MAX: usize = 16 << 20;
+/// Most literals tried in one state before the general reader is cheaper.
+const TRIES_MAX: usize = 64;
 
 const NONE: u32 = u32::MAX;
+/// Before the first leaf.
+const START: usize = 0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
@@ -20,51 +26,90 @@ enum Shape {
     /// The literal ends with an empty object or array of this many bytes.
     Empty(Kind, u8),
     /// The literal ends the event.
-    End { duplicate_keys: bool },
+    End,
 }
 
+/// From one leaf to the next.
 #[derive(Debug)]
-struct Node {
+struct Step {
     /// The literal, as a range of the arena.
     literal: (u32, u32),
     shape: Shape,
     path: PathId,
     turn: Turn,
-    first_child: u32,
-    next_sibling: u32,
+    /// Containers that the literal opens, as a range of `opened`.
+    opened: (u32, u32),
+    /// Another step from the same state.
+    next: u32,
 }
 
-#[derive(Debug)]
-pub(super) struct Templates {
-    nodes: Vec<Node>,
-    arena: Vec<u8>,
-    elements: Vec<u32>,
-}
+/// What the automaton has of a template: its steps, mixed into one number.
+#[derive(Debug, Clone, Copy, Default)]
+struct Structure(u64);
 
-impl Default for Templates {
-    fn default() -> Self {
-        let root = Node {
-            literal: (0, 0),
-            shape: Shape::Scalar,
-            path: PathId::ROOT,
-            turn: Turn::default(),
-            first_child: NONE,
-            next_sibling: NONE,
-        };
-        Self { nodes: vec![root], arena: Vec::new(), elements: Vec::new() }
+impl Structure {
+    fn add(&mut self, step: usize) {
+        const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+        self.0 = (self.0.rotate_left(23) ^ (step as u64 + 1)).wrapping_mul(ODD);
     }
 }
 
+/// The automaton of one source.
+#[derive(Debug, Default)]
+pub(super) struct Templates {
+    /// For each state, its first step; the one taken last comes first.
+    first: Vec<u32>,
+    steps: Vec<Step>,
+    arena: Vec<u8>,
+    /// Containers, each with the array levels between it and the leaf that follows.
+    opened: Vec<(PathId, u16)>,
+    elements: Vec<u32>,
+    seen: Seen,
+}
+
+/// Which keys the event in hand has had, to notice those that come twice.
+#[derive(Debug, Default)]
+struct Seen {
+    event: u32,
+    /// For each path, the event and the array element where it was last.
+    last: Vec<(u32, u32)>,
+}
+
+impl Seen {
+    fn begin(&mut self) {
+        self.event = self.event.wrapping_add(1);
+        if self.event == 0 {
+            self.last.clear();
+            self.event = 1;
+        }
+    }
+
+    /// Notes a path in an element; true if it was there before.
+    fn again(&mut self, path: PathId, element: u32) -> bool {
+        let at = path.0 as usize;
+        if at >= self.last.len() {
+            self.last.resize(at + 1, (0, 0));
+        }
+        std::mem::replace(&mut self.last[at], (self.event, element)) == (self.event, element)
+    }
+}
+
+fn state(path: PathId) -> usize {
+    path.0 as usize + 1
+}
+
 impl Templates {
-    /// Reads an event whose structure is known; false if it is not.
+    /// Reads an event whose steps are all known; false if one is not.
     pub(super) fn walk(&mut self, bytes: &[u8], out: &mut Scanned) -> bool {
         self.elements.clear();
         self.elements.push(0);
-        let (mut node, mut at) = (0, 0);
+        self.seen.begin();
+        let mut structure = Structure::default();
+        let (mut from, mut at) = (START, 0);
         loop {
-            let Some(next) = self.follow(node, &bytes[at..]) else { return false };
-            node = next;
-            let Node { literal, shape, path, turn, .. } = &self.nodes[node];
+            let Some(index) = self.follow(from, &bytes[at..]) else { return false };
+            structure.add(index);
+            let Step { literal, shape, path, turn, opened, .. } = &self.steps[index];
             at += (literal.1 - literal.0) as usize;
             for _ in 0..turn.pop {
                 self.elements.pop();
@@ -85,57 +130,67 @@ impl Templates {
                     None => return false,
                 },
                 Shape::Empty(kind, len) => (at - usize::from(len), at, kind),
-                Shape::End { duplicate_keys } => {
+                Shape::End => {
                     out.len = at as u32;
-                    out.template = Some(node as u32);
-                    out.duplicate_keys = duplicate_keys;
+                    out.template = Some(structure.0);
                     return true;
                 }
             };
             let element = self.elements.last().copied().unwrap_or(0);
+            for (container, levels) in &self.opened[opened.0 as usize..opened.1 as usize] {
+                let around = (0..*levels).fold(element, |e, _| out.elements[e as usize]);
+                out.duplicate_keys |= self.seen.again(*container, around);
+            }
+            out.duplicate_keys |= self.seen.again(*path, element);
             out.leaves.push(Leaf { path: *path, start: start as u32, end: end as u32, kind, element });
+            from = state(*path);
             at = end;
         }
     }
 
-    /// The child of `node` whose literal comes next; it moves to the front of its siblings.
-    fn follow(&mut self, node: usize, rest: &[u8]) -> Option<usize> {
-        let first = self.nodes[node].first_child;
-        let (mut before, mut child) = (NONE, first);
-        let mut tries = 0;
-        while child != NONE {
-            let candidate = &self.nodes[child as usize];
-            let literal = &self.arena[candidate.literal.0 as usize..candidate.literal.1 as usize];
-            let next = candidate.next_sibling;
-            let fits = rest.starts_with(literal)
-                && (candidate.shape != Shape::Scalar
-                    || rest
-                        .get(literal.len())
-                        .is_some_and(|b| !matches!(b, b'"' | b'{' | b'[' | b' ' | b'\n')));
-            if fits {
+    /// The step from a state whose literal comes next; it moves to the front.
+    fn follow(&mut self, from: usize, rest: &[u8]) -> Option<usize> {
+        let first = *self.first.get(from)?;
+        let (mut before, mut index) = (NONE, first);
+        for _ in 0..TRIES_MAX {
+            let step = self.steps.get(index as usize)?;
+            let literal = &self.arena[step.literal.0 as usize..step.literal.1 as usize];
+            let after = step.next;
+            if ends_alike(rest, literal)
+                && rest.starts_with(literal)
+                && (step.shape != Shape::Scalar || is_scalar(rest.get(literal.len())))
+            {
                 if before != NONE {
-                    self.nodes[before as usize].next_sibling = next;
-                    self.nodes[child as usize].next_sibling = first;
-                    self.nodes[node].first_child = child;
+                    self.steps[before as usize].next = after;
+                    self.steps[index as usize].next = first;
+                    self.first[from] = index;
                 }
-                return Some(child as usize);
+                return Some(index as usize);
             }
-            tries += 1;
-            if tries == SIBLINGS_MAX {
-                return None;
-            }
-            (before, child) = (child, next);
+            (before, index) = (index, after);
         }
         None
     }
 
-    /// Adds the structure of an event that the general reader has read.
+    /// Adds the steps of an event that the general reader has read.
     pub(super) fn insert(&mut self, bytes: &[u8], out: &mut Scanned, trace: &Trace) {
-        if out.leaves.len() > LEAVES_MAX || self.nodes.len() + out.leaves.len() >= NODES_MAX {
+        let full = self.steps.len() + out.leaves.len() >= STEPS_MAX
+            || self.arena.len() + bytes.len() >= LITERAL_BYTES_MAX
+            || out.leaves.iter().any(|leaf| leaf.path == PathId::OVERFLOW);
+        if full {
             return;
         }
-        let (mut node, mut at) = (0, 0);
-        for (leaf, turn) in out.leaves.iter().zip(&trace.turns) {
+        // A value without a container leaves no state to go on from.
+        if let [Leaf { path: PathId::ROOT, start, end, kind, .. }] = out.leaves[..] {
+            let text = matches!(kind, Kind::Text | Kind::Escaped);
+            let empty = matches!(kind, Kind::EmptyObject | Kind::EmptyArray);
+            let shape = if empty { u64::from(end - start) << 2 | u64::from(kind == Kind::EmptyArray) } else { 0 };
+            out.template = Some(shape << 1 | u64::from(text));
+            return;
+        }
+        let mut structure = Structure::default();
+        let (mut from, mut at) = (START, 0);
+        for ((leaf, turn), opened) in out.leaves.iter().zip(&trace.turns).zip(trace.opened()) {
             let (literal_end, shape) = match leaf.kind {
                 Kind::Text | Kind::Escaped => (leaf.start, Shape::String),
                 Kind::EmptyObject | Kind::EmptyArray => {
@@ -144,37 +199,65 @@ impl Templates {
                 }
                 _ => (leaf.start, Shape::Scalar),
             };
-            node = self.child(node, &bytes[at..literal_end as usize], shape, leaf.path, *turn);
+            let literal = &bytes[at..literal_end as usize];
+            structure.add(self.step(from, literal, shape, leaf.path, *turn, opened));
+            from = state(leaf.path);
             at = leaf.end as usize;
         }
-        let end = Shape::End { duplicate_keys: out.duplicate_keys };
-        let last = self.child(node, &bytes[at..out.len as usize], end, PathId::ROOT, Turn::default());
-        out.template = Some(last as u32);
+        let literal = &bytes[at..out.len as usize];
+        structure.add(self.step(from, literal, Shape::End, PathId::ROOT, Turn::default(), &[]));
+        out.template = Some(structure.0);
     }
 
-    fn child(&mut self, node: usize, literal: &[u8], shape: Shape, path: PathId, turn: Turn) -> usize {
-        let mut child = self.nodes[node].first_child;
-        while child != NONE {
-            let known = &self.nodes[child as usize];
-            let same = &self.arena[known.literal.0 as usize..known.literal.1 as usize];
-            if same == literal && known.shape == shape && known.path == path {
-                return child as usize;
+    fn step(
+        &mut self,
+        from: usize,
+        literal: &[u8],
+        shape: Shape,
+        path: PathId,
+        turn: Turn,
+        opened: &[(PathId, u16)],
+    ) -> usize {
+        if from >= self.first.len() {
+            self.first.resize(from + 1, NONE);
+        }
+        let mut index = self.first[from];
+        while let Some(step) = self.steps.get(index as usize) {
+            let known = &self.arena[step.literal.0 as usize..step.literal.1 as usize];
+            if known == literal && step.shape == shape && step.path == path {
+                return index as usize;
             }
-            child = known.next_sibling;
+            index = step.next;
         }
         let start = self.arena.len() as u32;
         self.arena.extend_from_slice(literal);
-        let next_sibling = self.nodes[node].first_child;
-        let id = self.nodes.len();
-        self.nodes.push(Node {
+        let opened_start = self.opened.len() as u32;
+        self.opened.extend_from_slice(opened);
+        self.steps.push(Step {
             literal: (start, self.arena.len() as u32),
             shape,
             path,
             turn,
-            first_child: NONE,
-            next_sibling,
+            opened: (opened_start, self.opened.len() as u32),
+            next: self.first[from],
         });
-        self.nodes[node].first_child = id as u32;
-        id
+        let index = self.steps.len() - 1;
+        self.first[from] = index as u32;
+        index
     }
+}
+
+/// Whether `rest` has the last bytes of `literal` in their place. Literals of one state begin alike
+/// (`","requestParameters":{"`) and differ at their ends.
+fn ends_alike(rest: &[u8], literal: &[u8]) -> bool {
+    const END: usize = 8;
+    match (literal.last_chunk::<END>(), rest.get(..literal.len()).and_then(<[u8]>::last_chunk::<END>)) {
+        (Some(end), Some(found)) => end == found,
+        (None, _) => true,
+        (Some(_), None) => false,
+    }
+}
+
+fn is_scalar(first: Option<&u8>) -> bool {
+    first.is_some_and(|b| matches!(b, b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
 }

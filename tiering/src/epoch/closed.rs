@@ -166,8 +166,8 @@ impl ClosedEpoch {
             }
             let kept =
                 self.hot.iter().filter(|(unit, archive, _)| *archive == shelf.0 && !taken.contains(unit));
-            let rows_left =
-                kept.map(|(_, _, h)| h.class.iter().filter(|c| **c == shelf.1).count() as u64).sum();
+            let of_class = |class: &&u8| **class == shelf.1;
+            let rows_left = kept.map(|(_, _, rows)| rows.class.iter().filter(of_class).count() as u64).sum();
             closing.part(*shelf, builder, rows_left)?;
             moved.insert(*shelf, rows);
         }

@@ -15,7 +15,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     catalog::Session as EngineSession,
-    common::{ColumnStatistics, DFSchema, DataFusionError, Result, Statistics, stats::Precision},
+    common::{ColumnStatistics, DFSchema, DataFusionError, Result, Statistics, project_schema, stats::Precision},
     datasource::{
         TableProvider, TableType,
         listing::PartitionedFile,
@@ -28,7 +28,7 @@ use datafusion::{
     execution::object_store::ObjectStoreUrl,
     logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
     physical_optimizer::pruning::PruningPredicateBuilder,
-    physical_plan::ExecutionPlan,
+    physical_plan::{ExecutionPlan, empty::EmptyExec},
     scalar::ScalarValue,
 };
 use deltalake::{DeltaTable, kernel::LogicalFileView, table::state::DeltaTableState};
@@ -119,7 +119,12 @@ impl TableProvider for Events {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let files = self.matching(session, filters)?.iter().map(partitioned_file).collect::<Result<_>>()?;
+        let files: Vec<_> =
+            self.matching(session, filters)?.iter().map(partitioned_file).collect::<Result<_>>()?;
+        if files.is_empty() {
+            // The engine cannot group over a scan that has no partition.
+            return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
+        }
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
         let config = open_files(session, groups)?
             .with_projection_indices(projection.cloned())?

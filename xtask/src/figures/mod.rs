@@ -6,6 +6,7 @@
 
 mod corpus;
 mod crash;
+mod efficiency;
 mod lake;
 mod shown;
 mod spine;
@@ -103,21 +104,31 @@ pub(crate) fn topics() -> Vec<&'static str> {
 /// What measurements work with.
 pub(crate) struct Lab {
     pub(crate) workspace: Workspace,
-    binary: OnceCell<PathBuf>,
+    linchpin: OnceCell<PathBuf>,
+    bare_parts: OnceCell<PathBuf>,
 }
 
 impl Lab {
     fn new(workspace: &Workspace) -> Self {
-        Self { workspace: workspace.clone(), binary: OnceCell::new() }
+        Self { workspace: workspace.clone(), linchpin: OnceCell::new(), bare_parts: OnceCell::new() }
     }
 
     /// The release build of `linchpin`, made when it is first asked for.
     pub(crate) fn linchpin(&self) -> Result<PathBuf> {
-        if let Some(binary) = self.binary.get() {
-            return Ok(binary.clone());
+        self.program(&self.linchpin, "linchpin", "linchpin")
+    }
+
+    /// The release build of `bare-parts`, made when it is first asked for.
+    pub(crate) fn bare_parts(&self) -> Result<PathBuf> {
+        self.program(&self.bare_parts, "linchpin-bench", "bare-parts")
+    }
+
+    fn program(&self, built: &OnceCell<PathBuf>, package: &str, name: &str) -> Result<PathBuf> {
+        if let Some(program) = built.get() {
+            return Ok(program.clone());
         }
-        run(&mut self.workspace.cargo(&["build", "--quiet", "--release", "--package", "linchpin"]))?;
-        Ok(self.binary.get_or_init(|| self.workspace.target.join("release/linchpin")).clone())
+        run(&mut self.workspace.cargo(&["build", "--quiet", "--release", "--package", package]))?;
+        Ok(built.get_or_init(|| self.workspace.target.join("release").join(name)).clone())
     }
 }
 

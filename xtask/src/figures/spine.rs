@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    Figure, Lab, Measurement, Target, corpus, crash,
+    Figure, Lab, Measurement, Target, corpus, crash, efficiency,
     lake::{Lake, Settings, generate, number},
     shown,
 };
@@ -17,13 +17,14 @@ pub(super) const MEASUREMENTS: &[Measurement] = &[
     Measurement { name: "tests", speed: false, measure: shown::spine },
     Measurement { name: "kills", speed: false, measure: crash::one_worker },
     Measurement { name: "kills-of-two", speed: false, measure: crash::two_workers },
+    Measurement { name: "efficiency", speed: true, measure: efficiency::against_bare_parts },
     Measurement { name: "threads", speed: true, measure: memory_and_threads },
     Measurement { name: "one-event", speed: true, measure: one_event },
     Measurement { name: "needle", speed: true, measure: needle },
 ];
 
 /// Odd, so that there is a middle one.
-const ROUNDS: usize = 3;
+pub(super) const ROUNDS: usize = 3;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Runs with one and two threads in turn on the same logs; of each the middle time and the largest peak.
@@ -56,7 +57,7 @@ fn middle_seconds(usages: &[Usage]) -> f64 {
 }
 
 /// Drains `logs` into a new lake and makes sure that all of it went in.
-fn ingest(lab: &Lab, folder: &Path, logs: &Path, threads: u32, events: u64) -> Result<Usage> {
+pub(super) fn ingest(lab: &Lab, folder: &Path, logs: &Path, threads: u32, events: u64) -> Result<Usage> {
     let lake = Lake::create(lab, folder.to_owned(), Settings { logs, threads, flush: "64MiB" })?;
     let (done, summary) = lake.drain()?;
     ensure!(number(&summary, "raw_events")? == events, "{events} events were generated, but: {summary}");

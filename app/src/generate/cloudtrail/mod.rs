@@ -249,7 +249,8 @@ impl Stream for Trail {
     }
 }
 
-/// Single `CloudTrail` events as bytes, for tests and benchmarks: `n` of them, a second apart.
+/// Single `CloudTrail` events as bytes: `n` of them, a second apart.
+#[cfg(test)]
 pub(super) fn records(seed: u64, n: usize, from_ms: i64) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
     let mut trail = Trail::new(&World::new(seed), 0, &Rc::new(Calls::parse()?))?;
     Ok((0..n).map(move |at| {

@@ -1,0 +1,255 @@
+//! The columns of the hot table: their values, and the builders that are timed.
+
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
+
+use anyhow::{Context, Result};
+use arrow::{
+    array::{
+        ArrayRef, BooleanBuilder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+        TimestampMicrosecondBuilder,
+    },
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use linchpin_normalize::{
+    columns::{self, COLUMNS},
+    unit::hex_into,
+};
+use sha2::{Digest, Sha256};
+use sonic_rs::LazyValue;
+
+use crate::{
+    extract::raw,
+    paths::{self, AUTHENTICATION_TEXTS, TEXTS},
+};
+
+const AUTHENTICATION: i64 = 3002;
+const ACCOUNT_CHANGE: i64 = 3001;
+const API_ACTIVITY: i64 = 6003;
+/// Bits of an event id that number the rows of an event.
+const SUB_BITS: u32 = 16;
+
+/// The linchpin columns and the address of the raw event: those of a file of the hot table.
+pub(crate) fn schema() -> SchemaRef {
+    let mut fields: Vec<_> = columns::schema().fields().iter().cloned().collect();
+    let address = [
+        ("feed", DataType::Utf8),
+        ("segment", DataType::Utf8),
+        ("row", DataType::Int32),
+        ("sub", DataType::Int32),
+        ("day_moved", DataType::Boolean),
+    ];
+    fields.extend(address.map(|(name, ty)| Arc::new(Field::new(name, ty, false))));
+    Arc::new(Schema::new(fields))
+}
+
+/// A value on its way into a builder.
+#[derive(Clone)]
+pub(crate) enum Cell<'a> {
+    Null,
+    Text(Cow<'a, str>),
+    Number(i64),
+    Bool(bool),
+}
+
+/// Where an event is.
+pub(crate) struct Address {
+    /// The same for all events of an object.
+    pub(crate) unit: [u8; 14],
+    /// Of its first byte in the object.
+    pub(crate) offset: usize,
+    /// Its number in the segment.
+    pub(crate) row: usize,
+}
+
+/// Where the columns are that one list of paths fills.
+type Places = Vec<(usize, Vec<usize>)>;
+
+/// Fills rows of cells.
+pub(crate) struct Rows {
+    schema: SchemaRef,
+    texts: Places,
+    authentication: Places,
+}
+
+impl Rows {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self { schema: schema(), texts: places(TEXTS)?, authentication: places(AUTHENTICATION_TEXTS)? })
+    }
+
+    /// The cells of one row, in the order of the columns.
+    pub(crate) fn cells<'a>(
+        &self,
+        record: &str,
+        values: &[Option<LazyValue<'a>>],
+        address: &Address,
+    ) -> Result<Vec<Cell<'a>>> {
+        let mut cells = vec![Cell::Null; self.schema.fields().len()];
+        let value =
+            |path: &str| paths::number(path).and_then(|number| values[number].as_ref()).and_then(text);
+        let class = class(value("eventSource").as_deref(), value("eventName").as_deref());
+        let lists = [&self.texts, &self.authentication];
+        let lists = &lists[..if class == AUTHENTICATION { 2 } else { 1 }];
+        for (column, numbers) in lists.iter().flat_map(|list| list.iter()) {
+            let text = numbers.iter().find_map(|number| values[*number].as_ref().and_then(text));
+            cells[*column] = text.map_or(Cell::Null, Cell::Text);
+        }
+        let mut set = |name: &str, cell: Cell<'a>| -> Result<()> {
+            cells[self.schema.index_of(name)?] = cell;
+            Ok(())
+        };
+        let mut event_id = [0; 40];
+        let place = ((address.offset as u64) << SUB_BITS).to_be_bytes();
+        hex_into(&[&address.unit[..], &place[2..]].concat(), &mut event_id);
+        let mut raw_hash = [0; 32];
+        hex_into(&Sha256::digest(record)[..16], &mut raw_hash);
+        set("event_id", owned(&event_id))?;
+        set("raw_hash", owned(&raw_hash))?;
+        let time: jiff::Timestamp = value("eventTime").context("no time")?.parse()?;
+        set("time", Cell::Number(time.as_microsecond()))?;
+        let read = value("readOnly").as_deref() == Some("true");
+        let activity = if read { 2 } else { 1 };
+        let failed = value("errorCode").or_else(|| value("errorMessage")).is_some();
+        let numbers = [
+            ("class_uid", class),
+            ("category_uid", class / 1000),
+            ("type_uid", class * 100 + activity),
+            ("activity_id", activity),
+            ("severity_id", if failed { 2 } else { 1 }),
+            ("status_id", if failed { 2 } else { 1 }),
+            ("row", address.row as i64),
+            ("sub", 0),
+        ];
+        for (name, number) in numbers {
+            set(name, Cell::Number(number))?;
+        }
+        let constants = [
+            ("source", "aws.cloudtrail"),
+            ("metadata_log_name", "aws.cloudtrail"),
+            ("cloud_provider", "AWS"),
+            ("feed", "logs"),
+            ("segment", "standard/2026-01-01/01KDVZ0000000000000000000-1-0123456789abcdef"),
+        ];
+        for (name, constant) in constants {
+            set(name, Cell::Text(constant.into()))?;
+        }
+        set("day_moved", Cell::Bool(true))?;
+        if let Some(mfa) = value("userIdentity.sessionContext.attributes.mfaAuthenticated") {
+            set("actor_session_is_mfa", Cell::Bool(mfa == "true"))?;
+            set("is_mfa", Cell::Bool(mfa == "true"))?;
+        }
+        if let Some((_, session)) =
+            value("userIdentity.principalId").as_deref().and_then(|id| id.split_once(':'))
+        {
+            set("actor_session_uid", Cell::Text(session.to_owned().into()))?;
+        }
+        let address = value("sourceIPAddress");
+        if let Some(ip) = address.as_deref().and_then(|text| text.parse::<IpAddr>().ok()) {
+            set("src_is_internal", Cell::Bool(matches!(ip, IpAddr::V4(ip) if ip.is_private())))?;
+            set("src_endpoint_ip", address.map_or(Cell::Null, Cell::Text))?;
+        }
+        Ok(cells)
+    }
+
+    /// Appends rows to builders, and finishes them: what is timed.
+    pub(crate) fn build(&self, rows: &[Vec<Cell<'_>>]) -> Result<RecordBatch> {
+        let mut builders: Vec<Builder> =
+            self.schema.fields().iter().map(|f| Builder::new(f.data_type())).collect();
+        for row in rows {
+            for (builder, cell) in builders.iter_mut().zip(row) {
+                builder.append(cell);
+            }
+        }
+        let arrays = builders.iter_mut().map(Builder::finish).collect();
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), arrays)?)
+    }
+}
+
+fn owned<'a>(hex: &[u8]) -> Cell<'a> {
+    Cell::Text(String::from_utf8_lossy(hex).into_owned().into())
+}
+
+fn places(table: &[(&str, &[&str])]) -> Result<Places> {
+    let number = |path: &&str| paths::number(path).with_context(|| format!("`{path}` is not read"));
+    let place = |(column, list): &(&str, &[&str])| {
+        let column = columns::index(column).with_context(|| format!("there is no column `{column}`"))?;
+        Ok((column, list.iter().map(number).collect::<Result<_>>()?))
+    };
+    table.iter().map(place).collect()
+}
+
+/// The text of a scalar.
+fn text<'a>(value: &LazyValue<'a>) -> Option<Cow<'a, str>> {
+    let raw = raw(value)?;
+    match raw.as_bytes().first()? {
+        b'"' if raw.contains('\\') => sonic_rs::from_str(raw).ok().map(Cow::Owned),
+        b'"' => Some(Cow::Borrowed(raw.trim_matches('"'))),
+        b'{' | b'[' | b'n' => None,
+        _ => Some(Cow::Borrowed(raw)),
+    }
+}
+
+/// About the class that the mapping gives: it decides the order of a file.
+fn class(service: Option<&str>, operation: Option<&str>) -> i64 {
+    let (service, operation) = (service.unwrap_or_default(), operation.unwrap_or_default());
+    let login = ["Assume", "GetSessionToken", "GetFederationToken", "ConsoleLogin", "Authenticate"];
+    let change = ["User", "LoginProfile", "AccessKey", "MFADevice", "ChangePassword"];
+    let names = |list: &[&str]| list.iter().any(|name| operation.contains(name));
+    match service.split_once('.').map_or(service, |(name, _)| name) {
+        "sts" | "signin" | "sso" if names(&login) => AUTHENTICATION,
+        "iam" if !operation.starts_with("Get") && !operation.starts_with("List") && names(&change) => {
+            ACCOUNT_CHANGE
+        }
+        _ => API_ACTIVITY,
+    }
+}
+
+/// A builder of one column.
+enum Builder {
+    Text(StringBuilder),
+    Int(Int32Builder),
+    Long(Int64Builder),
+    Bool(BooleanBuilder),
+    Time(TimestampMicrosecondBuilder),
+}
+
+impl Builder {
+    fn new(ty: &DataType) -> Self {
+        match ty {
+            DataType::Int32 => Self::Int(Int32Builder::new()),
+            DataType::Int64 => Self::Long(Int64Builder::new()),
+            DataType::Boolean => Self::Bool(BooleanBuilder::new()),
+            DataType::Timestamp(..) => Self::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
+            _ => Self::Text(StringBuilder::new()),
+        }
+    }
+
+    fn append(&mut self, cell: &Cell<'_>) {
+        match (self, cell) {
+            (Self::Text(b), Cell::Text(text)) => b.append_value(text),
+            (Self::Int(b), Cell::Number(n)) => b.append_value(*n as i32),
+            (Self::Long(b), Cell::Number(n)) => b.append_value(*n),
+            (Self::Time(b), Cell::Number(n)) => b.append_value(*n),
+            (Self::Bool(b), Cell::Bool(value)) => b.append_value(*value),
+            (Self::Text(b), _) => b.append_null(),
+            (Self::Int(b), _) => b.append_null(),
+            (Self::Long(b), _) => b.append_null(),
+            (Self::Time(b), _) => b.append_null(),
+            (Self::Bool(b), _) => b.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Text(b) => Arc::new(b.finish()),
+            Self::Int(b) => Arc::new(b.finish()),
+            Self::Long(b) => Arc::new(b.finish()),
+            Self::Bool(b) => Arc::new(b.finish()),
+            Self::Time(b) => Arc::new(b.finish()),
+        }
+    }
+}
+
+/// Whether a column has a bloom filter.
+pub(crate) fn needles() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().filter(|column| column.bloom).map(|column| column.name)
+}
