@@ -1,7 +1,7 @@
 //! From the text of a file to its records, and from a record to the values at the paths.
 
 use anyhow::{Context, Result};
-use sonic_rs::{JsonPointer, LazyValue, PointerNode, PointerTree};
+use sonic_rs::{LazyValue, PointerNode, PointerTree};
 
 use crate::paths::{self, LAYERS};
 
@@ -24,7 +24,7 @@ impl Extractor {
             };
             let mut tree = PointerTree::new();
             for path in layer.paths {
-                tree.add_path(&pointer(path));
+                tree.add_path(pointer(path));
             }
             Ok(Call { container, tree })
         };
@@ -48,7 +48,7 @@ impl Extractor {
     }
 }
 
-fn pointer(path: &str) -> JsonPointer {
+fn pointer(path: &str) -> Vec<PointerNode> {
     let node = |step: &str| match step.parse() {
         Ok(place) => PointerNode::Index(place),
         Err(_) => PointerNode::Key(step.to_owned().into()),

@@ -1,9 +1,9 @@
 //! What the mapping of `aws.cloudtrail` reads of an event for the linchpin columns
 //! (`normalize/sources/aws_cloudtrail/source.yml`), conditions included.
 //!
-//! `get_many` fails where a path leads through `null` or an empty object, and `CloudTrail` has both.
-//! So a container that may be either is asked for as a whole, and for its members in a call of its
-//! own, where it has any.
+//! `get_many` fails where a path leads through `null`, an empty object or a text, and `CloudTrail` has
+//! all of them. So a container that may be one is asked for as a whole, and for its members in a
+//! call of its own, where it has any.
 
 /// Paths below one container; a path's number counts through all layers, in order.
 pub(crate) struct Layer {
@@ -93,18 +93,22 @@ pub(crate) const LAYERS: &[Layer] = &[
         paths: &[
             "ConsoleLogin",
             "instancesSet",
-            "user.arn",
-            "user.userName",
-            "accessKey.userName",
-            "federatedUser.arn",
-            "role.arn",
-            "policy.arn",
+            "user",
+            "accessKey",
+            "federatedUser",
+            "role",
+            "policy",
             "functionArn",
             "dBInstanceArn",
             "trailARN",
         ],
     },
     Layer { container: "responseElements.instancesSet", paths: &["items.0.instanceId"] },
+    Layer { container: "responseElements.user", paths: &["arn", "userName"] },
+    Layer { container: "responseElements.accessKey", paths: &["userName"] },
+    Layer { container: "responseElements.federatedUser", paths: &["arn"] },
+    Layer { container: "responseElements.role", paths: &["arn"] },
+    Layer { container: "responseElements.policy", paths: &["arn"] },
     Layer { container: "additionalEventData", paths: &["UserName", "MFAUsed", "vpcEndpointId"] },
     Layer { container: "resources", paths: &["0.ARN", "0.arn", "0.ARNPrefix"] },
 ];

@@ -28,6 +28,15 @@ const API_ACTIVITY: i64 = 6003;
 /// Bits of an event id that number the rows of an event.
 const SUB_BITS: u32 = 16;
 
+/// What is the same in every row.
+const CONSTANTS: [(&str, &str); 5] = [
+    ("source", "aws.cloudtrail"),
+    ("metadata_log_name", "aws.cloudtrail"),
+    ("cloud_provider", "AWS"),
+    ("feed", "logs"),
+    ("segment", "standard/2026-01-01/01KDVZ0000000000000000000-1-0123456789abcdef"),
+];
+
 /// The linchpin columns and the address of the raw event: those of a file of the hot table.
 pub(crate) fn schema() -> SchemaRef {
     let mut fields: Vec<_> = columns::schema().fields().iter().cloned().collect();
@@ -93,59 +102,36 @@ impl Rows {
             let text = numbers.iter().find_map(|number| values[*number].as_ref().and_then(text));
             cells[*column] = text.map_or(Cell::Null, Cell::Text);
         }
-        let mut set = |name: &str, cell: Cell<'a>| -> Result<()> {
-            cells[self.schema.index_of(name)?] = cell;
-            Ok(())
-        };
-        let mut event_id = [0; 40];
-        let place = ((address.offset as u64) << SUB_BITS).to_be_bytes();
-        hex_into(&[&address.unit[..], &place[2..]].concat(), &mut event_id);
-        let mut raw_hash = [0; 32];
-        hex_into(&Sha256::digest(record)[..16], &mut raw_hash);
-        set("event_id", owned(&event_id))?;
-        set("raw_hash", owned(&raw_hash))?;
         let time: jiff::Timestamp = value("eventTime").context("no time")?.parse()?;
-        set("time", Cell::Number(time.as_microsecond()))?;
-        let read = value("readOnly").as_deref() == Some("true");
-        let activity = if read { 2 } else { 1 };
+        let mfa = value("userIdentity.sessionContext.attributes.mfaAuthenticated").map(|mfa| mfa == "true");
+        let mfa = || mfa.map_or(Cell::Null, Cell::Bool);
+        let principal = value("userIdentity.principalId");
+        let session = principal.as_deref().and_then(|id| id.split_once(':')).map(|(_, name)| name.to_owned());
+        let source = value("sourceIPAddress");
+        let ip = source.as_deref().and_then(|text| text.parse::<IpAddr>().ok());
+        let activity = if value("readOnly").as_deref() == Some("true") { 2 } else { 1 };
         let failed = value("errorCode").or_else(|| value("errorMessage")).is_some();
-        let numbers = [
-            ("class_uid", class),
-            ("category_uid", class / 1000),
-            ("type_uid", class * 100 + activity),
-            ("activity_id", activity),
-            ("severity_id", if failed { 2 } else { 1 }),
-            ("status_id", if failed { 2 } else { 1 }),
-            ("row", address.row as i64),
-            ("sub", 0),
+        let derived = [
+            ("time", Cell::Number(time.as_microsecond())),
+            ("class_uid", Cell::Number(class)),
+            ("category_uid", Cell::Number(class / 1000)),
+            ("type_uid", Cell::Number(class * 100 + activity)),
+            ("activity_id", Cell::Number(activity)),
+            ("severity_id", Cell::Number(if failed { 2 } else { 1 })),
+            ("status_id", Cell::Number(if failed { 2 } else { 1 })),
+            ("actor_session_is_mfa", mfa()),
+            ("is_mfa", mfa()),
+            ("actor_session_uid", session.map_or(Cell::Null, |name| Cell::Text(name.into()))),
+            ("src_endpoint_ip", ip.and(source).map_or(Cell::Null, Cell::Text)),
+            ("src_is_internal", ip.map_or(Cell::Null, |ip| Cell::Bool(internal(ip)))),
         ];
-        for (name, number) in numbers {
-            set(name, Cell::Number(number))?;
-        }
-        let constants = [
-            ("source", "aws.cloudtrail"),
-            ("metadata_log_name", "aws.cloudtrail"),
-            ("cloud_provider", "AWS"),
-            ("feed", "logs"),
-            ("segment", "standard/2026-01-01/01KDVZ0000000000000000000-1-0123456789abcdef"),
-        ];
-        for (name, constant) in constants {
-            set(name, Cell::Text(constant.into()))?;
-        }
-        set("day_moved", Cell::Bool(true))?;
-        if let Some(mfa) = value("userIdentity.sessionContext.attributes.mfaAuthenticated") {
-            set("actor_session_is_mfa", Cell::Bool(mfa == "true"))?;
-            set("is_mfa", Cell::Bool(mfa == "true"))?;
-        }
-        if let Some((_, session)) =
-            value("userIdentity.principalId").as_deref().and_then(|id| id.split_once(':'))
+        for (name, cell) in
+            derived.into_iter().chain(CONSTANTS.map(|(name, text)| (name, Cell::Text(text.into()))))
         {
-            set("actor_session_uid", Cell::Text(session.to_owned().into()))?;
+            cells[self.schema.index_of(name)?] = cell;
         }
-        let address = value("sourceIPAddress");
-        if let Some(ip) = address.as_deref().and_then(|text| text.parse::<IpAddr>().ok()) {
-            set("src_is_internal", Cell::Bool(matches!(ip, IpAddr::V4(ip) if ip.is_private())))?;
-            set("src_endpoint_ip", address.map_or(Cell::Null, Cell::Text))?;
+        for (name, cell) in identity(record, address) {
+            cells[self.schema.index_of(name)?] = cell;
         }
         Ok(cells)
     }
@@ -162,6 +148,26 @@ impl Rows {
         let arrays = builders.iter_mut().map(Builder::finish).collect();
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), arrays)?)
     }
+}
+
+/// What an event is known by: the cells of its ids and of its place.
+fn identity<'a>(record: &str, address: &Address) -> [(&'static str, Cell<'a>); 5] {
+    let mut event_id = [0; 40];
+    let place = ((address.offset as u64) << SUB_BITS).to_be_bytes();
+    hex_into(&[&address.unit[..], &place[2..]].concat(), &mut event_id);
+    let mut raw_hash = [0; 32];
+    hex_into(&Sha256::digest(record)[..16], &mut raw_hash);
+    [
+        ("event_id", owned(&event_id)),
+        ("raw_hash", owned(&raw_hash)),
+        ("row", Cell::Number(address.row as i64)),
+        ("sub", Cell::Number(0)),
+        ("day_moved", Cell::Bool(true)),
+    ]
+}
+
+fn internal(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(ip) if ip.is_private())
 }
 
 fn owned<'a>(hex: &[u8]) -> Cell<'a> {
@@ -252,4 +258,37 @@ impl Builder {
 /// Whether a column has a bloom filter.
 pub(crate) fn needles() -> impl Iterator<Item = &'static str> {
     COLUMNS.iter().filter(|column| column.bloom).map(|column| column.name)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use arrow::{array::AsArray, datatypes::Int32Type};
+
+    use super::*;
+    use crate::extract::{Extractor, records};
+
+    const FILE: &str = r#"{"Records":[{"eventTime":"2026-01-02T03:04:05Z","eventName":"RunInstances",
+        "eventSource":"ec2.amazonaws.com","sourceIPAddress":"192.0.2.1","readOnly":false,"errorCode":"a\"b",
+        "userIdentity":{"type":"Root","principalId":"ID:name","sessionContext":{"sessionIssuer":{}}},
+        "requestParameters":null,"responseElements":{"role":"no object","instancesSet":{"items":[{"instanceId":"i-1"}]}}}]}"#;
+
+    #[test]
+    fn a_record_becomes_a_row() {
+        let (extractor, rows, mut values) = (Extractor::new().unwrap(), Rows::new().unwrap(), Vec::new());
+        let record = records(FILE).unwrap()[0];
+        extractor.values(record, &mut values).unwrap();
+        let cells = rows.cells(record, &values, &Address { unit: [0; 14], offset: 12, row: 7 }).unwrap();
+        let batch = rows.build(&[cells]).unwrap();
+        let text = |name: &str| batch.column_by_name(name).unwrap().as_string::<i32>().value(0);
+        assert_eq!(text("resource_uid"), "i-1");
+        assert_eq!(text("api_response_error"), "a\"b");
+        assert_eq!(text("actor_session_uid"), "name");
+        assert_eq!(text("event_id"), format!("{:028}0000000c0000", 0));
+        assert_eq!(text("src_endpoint_ip"), "192.0.2.1");
+        assert!(batch.column_by_name("user_uid").unwrap().is_null(0));
+        assert_eq!(batch.column_by_name("row").unwrap().as_primitive::<Int32Type>().value(0), 7);
+        assert_eq!(batch.column_by_name("class_uid").unwrap().as_primitive::<Int32Type>().value(0), 6003);
+    }
 }

@@ -103,7 +103,10 @@ impl SourceState {
         if facts.bytes.len() > EVENT_BYTES_MAX {
             return sink.base(&BaseRow { sub: 0, marks: MARK_OVERSIZE, time_micros: None, reject: None });
         }
-        let text = String::from_utf8_lossy(facts.bytes);
+        let text = match std::str::from_utf8(facts.bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(facts.bytes),
+        };
         match fields {
             Some(fields) => self.scanner.words(text.as_bytes(), fields, null, scanned),
             // Replacement characters move what follows them: spans must be those of the text.

@@ -47,7 +47,7 @@ pub async fn check(
         (&a.fact.worker, a.fact.seq, &a.fact.object).cmp(&(&b.fact.worker, b.fact.seq, &b.fact.object))
     });
     let mut report = Report { segments: segments.len(), ..Report::default() };
-    chains(&segments, &mut report);
+    chains(lake, &segments, &mut report);
     for (n, segment) in segments.iter().enumerate() {
         if !sampled(&segment.fact.id, sample, seed) {
             continue;
@@ -73,7 +73,7 @@ pub async fn check(
 }
 
 /// Every segment but a worker's first names the root of the one before it.
-fn chains(segments: &[SegmentState], report: &mut Report) {
+fn chains(lake: &Lake, segments: &[SegmentState], report: &mut Report) {
     let mut roots: BTreeMap<&str, BTreeMap<[u8; 32], usize>> = BTreeMap::new();
     for segment in segments {
         *roots.entry(&segment.fact.worker).or_default().entry(segment.fact.merkle_root).or_default() += 1;
@@ -81,6 +81,7 @@ fn chains(segments: &[SegmentState], report: &mut Report) {
     for segment in segments {
         let fact = &segment.fact;
         let known = fact.prev_root == [0; 32]
+            || lake.ledger.is_deleted(&fact.prev_root)
             || roots.get(fact.worker.as_str()).is_some_and(|roots| roots.contains_key(&fact.prev_root));
         if !known {
             report.findings.push(Finding {

@@ -19,7 +19,7 @@ use crate::{
     Lake, LakeError,
     archive::{ArchiveError, EventRef, UnitMeta, rebuild_unit},
     hot::{EVENT_DAY, RETENTION, ROW, SEGMENT, SUB, event_day},
-    ledger::{SegmentFilter, SegmentState},
+    ledger::{COMPLETE_START, SegmentFilter, SegmentState, UnitFact},
     policy::{Predicate, with_feed},
     replay::{self, OpenSegment},
     search::{SearchError, SearchLimits},
@@ -246,41 +246,50 @@ pub async fn fetch(
     Ok(events)
 }
 
-/// Rebuilds a delivered object (inflated), bit for bit, from the segments of all its classes. Of
-/// several versions under one key, the newest that is complete is taken.
+/// Rebuilds a delivered object (inflated), bit for bit, from the segments of all its classes. `key` is
+/// its key, or the end of it after a `/`. Of several versions, the newest that is complete is taken.
 pub async fn object(lake: &Lake, key: &str, sink: &mut dyn std::io::Write) -> Result<u64, RehydrateError> {
     let fail = |why: &str| RehydrateError::Object { key: key.to_owned(), why: why.to_owned() };
-    let mut versions: BTreeMap<(i64, String), BTreeMap<u64, (SegmentState, u32)>> = BTreeMap::new();
-    for segment in lake.ledger.segments(&SegmentFilter::default()) {
-        let open = OpenSegment::open(lake.archive(&segment.fact.store)?, &segment.fact.object).await?;
-        for (index, unit) in open.units().iter().enumerate().filter(|(_, u)| u.residue.is_some()) {
-            if unit.key == key || unit.key.ends_with(&format!("/{key}")) {
-                let version = versions.entry((unit.received_ms, unit.object.clone())).or_default();
-                version.insert(unit.start, (segment.clone(), index as u32));
-            }
+    let mut versions: BTreeMap<(i64, String), Vec<UnitFact>> = BTreeMap::new();
+    for unit in lake.ledger.units_delivered(key).await.map_err(LakeError::from)? {
+        if unit.start != COMPLETE_START {
+            versions.entry((unit.received_ms, unit.object.clone())).or_default().push(unit);
         }
     }
-    let (_, parts) = versions.pop_last().ok_or_else(|| fail("no segment holds it"))?;
-    let (mut at, mut bytes) = (0, 0);
-    for (start, (holder, index)) in parts {
-        if start != at {
-            return Err(fail("a part of it is not in the archive"));
-        }
-        let part = unit(lake, &holder, index).await?;
-        at += part.len() as u64;
+    if versions.is_empty() {
+        return Err(fail("no segment holds it"));
+    }
+    let whole = versions.into_values().rev().find(|parts| is_whole(parts));
+    let mut bytes = 0;
+    for part in whole.ok_or_else(|| fail("a part of it is not in the archive"))? {
+        let part = unit(lake, &part).await?;
         bytes += part.len() as u64;
         sink.write_all(&part)?;
     }
     Ok(bytes)
 }
 
+/// Whether parts, by their start, follow one another from the object's first byte to its last.
+fn is_whole(parts: &[UnitFact]) -> bool {
+    let mut at = 0;
+    parts.iter().all(|part| part.start == std::mem::replace(&mut at, part.end))
+        && parts.last().is_some_and(|part| part.delivered_sha256.is_some())
+}
+
 /// Rebuilds one unit from its residue and the segments of its epoch.
-async fn unit(lake: &Lake, holder: &SegmentState, index: u32) -> Result<Vec<u8>, RehydrateError> {
+async fn unit(lake: &Lake, fact: &UnitFact) -> Result<Vec<u8>, RehydrateError> {
+    if fact.start == fact.end {
+        return Ok(Vec::new());
+    }
+    let missing = |why: String| RehydrateError::Object { key: fact.delivered_key.clone(), why };
+    let holder = lake.ledger.segment(&fact.segment);
+    let holder = holder.ok_or_else(|| missing("its segment is gone".into()))?;
     let open = OpenSegment::open(lake.archive(&holder.fact.store)?, &holder.fact.object).await?;
-    let meta = open.units()[index as usize].clone();
-    let missing = |why: String| RehydrateError::Object { key: meta.key.clone(), why };
-    let residue =
-        open.reader.residue(index, &meta).await?.ok_or_else(|| missing("its residue is missing".into()))?;
+    let index = open.units().iter().position(|u| u.object == fact.object && u.start == fact.start);
+    let index = index.ok_or_else(|| missing("its segment does not hold it".into()))?;
+    let meta = open.units()[index].clone();
+    let residue = open.reader.residue(index as u32, &meta).await?;
+    let residue = residue.ok_or_else(|| missing("its residue is missing".into()))?;
     let siblings =
         lake.ledger.segments_of_worker_after(&holder.fact.worker, holder.fact.seq.saturating_sub(1), 2);
     let mut by_class: Vec<Vec<Vec<u8>>> = Vec::new();

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use linchpin_integration::{Delivery, OutEvent, OutputError};
 use linchpin_normalize::Normalizer;
 use linchpin_tiering::{
@@ -86,10 +86,7 @@ async fn deliver(shared: &Shared, step: &Step<'_>, mut events: Vec<OutEvent>, tr
             Err(OutputError::Retry { reason, after }) => {
                 tries += 1;
                 if tries >= tries_max {
-                    return Err(Failure::environment(anyhow!(
-                        "output `{}`: {reason}\nhint: nothing is lost; the next run delivers what the output has not had",
-                        output.name()
-                    )));
+                    return Err(Failure::environment(anyhow!("output `{}`: {reason}", output.name())));
                 }
                 let pause = after.unwrap_or(Duration::from_secs(1 << tries.min(5)));
                 tokio::time::sleep(pause.min(PAUSE_MAX)).await;
@@ -257,7 +254,8 @@ async fn take_over(shared: &Shared, normalizer: &mut Normalizer, mut tries: u32)
 /// `run --once`: every lane is drained before it returns.
 pub(super) async fn drain(shared: &Arc<Shared>) -> Result<()> {
     let mut normalizer = Normalizer::new(Arc::clone(&shared.deployment.catalog));
-    while take_over(shared, &mut normalizer, DELIVERIES_ONCE).await? > 0 {
+    let behind = "what came in is safe, but not all of it was delivered; the next run goes on";
+    while take_over(shared, &mut normalizer, DELIVERIES_ONCE).await.context(behind)? > 0 {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     Ok(())

@@ -83,7 +83,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         .map_err(Failure::environment)?;
     let progress = Progress::new();
     let say = |s: &Summary| {
-        progress.say(&format!("run: {} events, {}", table::count(s.raw_events), table::bytes(s.raw_bytes)))
+        progress.say(&format!("run: {} events, {}", table::count(s.raw_events), table::bytes(s.raw_bytes)));
     };
     let summary = pipeline::run_once(Deployment::load(&config)?, say)?;
     progress.done();

@@ -21,7 +21,8 @@ const COLUMNS: &[&str] =
 const READERS: &[(&str, &str)] = &[
     (
         "deltalake",
-        "import deltalake\nrows = deltalake.DeltaTable(path).to_pyarrow_table(columns=columns).to_pylist()",
+        "import deltalake, polars\ntable = deltalake.QueryBuilder().register('t', deltalake.DeltaTable(path))\n\
+         rows = polars.DataFrame(table.execute('SELECT ' + sys.argv[2] + ' FROM t').read_all()).to_dicts()",
     ),
     ("polars.read_delta", "import polars\nrows = polars.read_delta(path, columns=columns).to_dicts()"),
     (

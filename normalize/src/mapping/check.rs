@@ -13,7 +13,27 @@ pub(super) struct TargetFault {
     pub offset: usize,
     pub segment: String,
     pub message: String,
-    pub hint: Option<String>,
+    pub hint: Hint,
+}
+
+/// What to write instead; the nearest name is only looked for when somebody reads it.
+pub(super) enum Hint {
+    None,
+    Text(String),
+    Among(&'static Attributes),
+}
+
+impl TargetFault {
+    /// The hint in words.
+    pub(super) fn hint(&self) -> Option<String> {
+        match &self.hint {
+            Hint::None => None,
+            Hint::Text(text) => Some(text.clone()),
+            Hint::Among(attributes) => {
+                nearest(&self.segment, attributes.iter().map(|a| a.name)).map(str::to_owned)
+            }
+        }
+    }
 }
 
 /// Whether a class, with these profiles, has the target at all.
@@ -41,8 +61,7 @@ pub(super) fn resolve(
             return Ok((TargetLeaf::Enum { id: pair.id, caption: pair.caption }, segments));
         }
         let Some(attribute) = attributes.get(name) else {
-            let hint = nearest(name, attributes.iter().map(|a| a.name)).map(str::to_owned);
-            return fail(format!("`{owner}` has no attribute `{name}`"), hint);
+            return fail(format!("`{owner}` has no attribute `{name}`"), Hint::Among(attributes));
         };
         if segments.is_empty() && attribute.profile.is_some_and(|p| !profiles.contains(&p)) {
             let profile = attribute.profile.unwrap_or_default();
@@ -52,30 +71,30 @@ pub(super) fn resolve(
                 message: format!(
                     "`{name}` belongs to the profile `{profile}`, which this class does not list"
                 ),
-                hint: None,
+                hint: Hint::None,
             });
         }
         if attribute.is_array != array {
             let hint = if attribute.is_array { format!("{name}[]") } else { name.to_owned() };
             let message = if attribute.is_array { "is an array" } else { "is not an array" };
-            return fail(format!("`{name}` {message}"), Some(hint));
+            return fail(format!("`{name}` {message}"), Hint::Text(hint));
         }
         segments.push(Segment { name: attribute.name, array });
         let object = schema().object_of(attribute);
         let free = object.is_some_and(crate::schema::Object::is_free_form) || attribute.ty == Type::Json;
         match (last, object) {
             (true, _) if free => return Ok((TargetLeaf::Tree(attribute), segments)),
-            (true, Some(_)) => return fail(format!("`{name}` is an object"), Some(format!("{name}.…"))),
+            (true, Some(_)) => return fail(format!("`{name}` is an object"), Hint::Text(format!("{name}.…"))),
             (true, None) => return Ok((TargetLeaf::Value(attribute), segments)),
             (false, Some(object)) if !free => {
                 attributes = &object.attributes;
                 owner = object.name;
             }
-            (false, _) => return fail(format!("`{name}` has no attributes of its own"), None),
+            (false, _) => return fail(format!("`{name}` has no attributes of its own"), Hint::None),
         }
         offset += part.len() + 1;
     }
-    Err(TargetFault { offset: 0, segment: path.to_owned(), message: "an empty target".into(), hint: None })
+    Err(TargetFault { offset: 0, segment: path.to_owned(), message: "an empty target".into(), hint: Hint::None })
 }
 
 /// The path of segments, as linchpin columns name it.

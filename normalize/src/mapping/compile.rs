@@ -292,7 +292,7 @@ impl<'f> Compiler<'_, 'f> {
         let (leaf, segments) = match check::resolve(plan.class, &plan.profiles, &at.value) {
             Ok(found) => found,
             Err(fault) => {
-                let hint = fault.hint.map(|name| format!("did you mean `{name}`?"));
+                let hint = fault.hint().map(|name| format!("did you mean `{name}`?"));
                 self.faults.inside(at, fault.offset, &fault.segment, fault.message, hint);
                 return None;
             }

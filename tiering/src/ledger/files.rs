@@ -8,7 +8,10 @@ use std::{
 
 use arrow::{
     array::{AsArray, BooleanArray, RecordBatch, StringArray},
-    compute::{cast, filter_record_batch, kernels::cmp::eq},
+    compute::{
+        cast, filter_record_batch,
+        kernels::{boolean::or, cmp::eq, comparison::ends_with},
+    },
     datatypes::DataType,
 };
 use deltalake::logstore::LogStoreRef;
@@ -169,8 +172,8 @@ impl Files {
         found.await.map_err(|e| bad(path, e))
     }
 
-    /// The rows of a file whose text column `name` is `value`; the other columns are read for those
-    /// rows only.
+    /// The rows of a file whose text column `name` is the path `value` or ends with it; the other
+    /// columns are read for those rows only.
     pub(super) async fn matching(
         &self,
         path: &str,
@@ -180,9 +183,12 @@ impl Files {
     ) -> Result<Vec<RecordBatch>, DeltaError> {
         let builder = self.open(path, size).await?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
+        let end = StringArray::new_scalar(format!("/{value}"));
         let value = StringArray::new_scalar(value);
-        let same =
-            ArrowPredicateFn::new(mask, move |batch| eq(&cast(batch.column(0), &DataType::Utf8)?, &value));
+        let same = ArrowPredicateFn::new(mask, move |batch| {
+            let paths = cast(batch.column(0), &DataType::Utf8)?;
+            or(&eq(&paths, &value)?, &ends_with(&paths, &end)?)
+        });
         let stream = builder.with_row_filter(RowFilter::new(vec![Box::new(same)])).build();
         let batches: Vec<RecordBatch> =
             stream.map_err(|e| bad(path, e))?.try_collect().await.map_err(|e| bad(path, e))?;

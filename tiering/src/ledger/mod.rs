@@ -198,8 +198,9 @@ impl Ledger {
         Ok(keys.iter().map(|key| !taken.contains(key)).collect())
     }
 
-    /// The units of the delivered objects with this key, of all versions, by version and start. Reads
-    /// the key column of the whole ledger: for people who ask, not for pipelines.
+    /// The units of the delivered objects with this key, or whose key ends with it after a `/`, of all
+    /// versions, by version and start. Reads the key column of the whole ledger: for people who ask,
+    /// not for pipelines.
     pub async fn units_delivered(&self, key: &str) -> Result<Vec<UnitFact>, LedgerError> {
         let files: Vec<(String, u64)> =
             self.inner.state().files.iter().map(|(path, f)| (path.clone(), f.size)).collect();
@@ -230,6 +231,11 @@ impl Ledger {
     /// One segment, if it is not deleted.
     pub fn segment(&self, id: &str) -> Option<SegmentState> {
         self.inner.state().segments.get(id).cloned()
+    }
+
+    /// Whether a segment with that Merkle root was deleted under a policy.
+    pub fn is_deleted(&self, merkle_root: &[u8; 32]) -> bool {
+        self.inner.state().deleted_roots.contains(merkle_root)
     }
 
     /// The segments of a worker's epochs after `seq`, by epoch, at most `epochs` of them: what a lane

@@ -91,6 +91,8 @@ pub(super) struct State {
     pub(super) hot_expired: BTreeSet<(String, Date)>,
     pub(super) applied: Option<AppliedState>,
     pub(super) feeds: BTreeMap<String, FeedState>,
+    /// Merkle roots of deleted segments: the chains of their workers still pass them.
+    pub(super) deleted_roots: FxHashSet<[u8; 32]>,
     /// Facts about segments whose creation was not folded yet.
     early: FxHashMap<String, Vec<(i64, Fact)>>,
     /// Latest commit time, so that it never goes back.
@@ -108,6 +110,7 @@ impl State {
             hot_expired: BTreeSet::new(),
             applied: None,
             feeds: BTreeMap::new(),
+            deleted_roots: FxHashSet::default(),
             early: FxHashMap::default(),
             last_at_ms: 0,
         }
@@ -188,7 +191,10 @@ impl State {
                 None => self.early.entry(segment.clone()).or_default().push((at_ms, fact)),
             },
             Fact::Deleted { ref segment } => match self.segments.remove(segment) {
-                Some(state) => self.leave_lane(&state.fact),
+                Some(state) => {
+                    self.deleted_roots.insert(state.fact.merkle_root);
+                    self.leave_lane(&state.fact);
+                }
                 None => self.early.entry(segment.clone()).or_default().push((at_ms, fact)),
             },
             Fact::HotExpired { class, day } => {

@@ -384,7 +384,14 @@ async fn units_of_a_delivered_object_are_found() {
     assert_eq!(ledger.units_delivered("big").await.unwrap(), [part(0), part(1)]);
     ledger.compact().await.unwrap();
     assert_eq!(ledger.units_delivered("big").await.unwrap(), [part(0), part(1)]);
-    assert!(ledger.units_delivered("none").await.unwrap().is_empty());
+    let nested = UnitFact { delivered_key: "logs/2026/a.json".into(), ..unit("a") };
+    ledger.commit(vec![Fact::UnitConsumed(nested.clone())]).await.unwrap();
+    for end in ["a.json", "2026/a.json", "logs/2026/a.json"] {
+        assert_eq!(ledger.units_delivered(end).await.unwrap(), std::slice::from_ref(&nested), "{end}");
+    }
+    for none in ["none", ".json", "6/a.json", "%a.json"] {
+        assert_eq!(ledger.units_delivered(none).await.unwrap(), [], "{none}");
+    }
 }
 
 /// Figures for the report: `cargo test --release -p linchpin-tiering ledger_figures -- --ignored --nocapture`.
