@@ -22,6 +22,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use arrow::array::RecordBatch;
 use libdeflater::Decompressor;
+use linchpin_normalize::unit::UnitKey;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
@@ -155,11 +156,11 @@ impl Bench {
         let (mut cells, mut values, mut row) = (Vec::new(), Vec::new(), 0);
         let last = records.iter().map(Vec::len).sum::<usize>();
         for (text, records) in texts.iter().zip(records) {
-            let mut unit = [0; 14];
-            unit.copy_from_slice(&Sha256::digest(text)[..14]);
+            let mut unit = UnitKey([0; 16]);
+            unit.0.copy_from_slice(&Sha256::digest(text)[..16]);
             for record in records {
                 self.extractor.values(record, &mut values)?;
-                let offset = record.as_ptr() as usize - text.as_ptr() as usize;
+                let offset = (record.as_ptr() as usize - text.as_ptr() as usize) as u32;
                 cells.push(self.rows.cells(record, &values, &Address { unit, offset, row })?);
                 row += 1;
                 if cells.len() < hot::PAGE_ROWS_MAX && row < last {

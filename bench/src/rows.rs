@@ -12,7 +12,7 @@ use arrow::{
 };
 use linchpin_normalize::{
     columns::{self, COLUMNS},
-    unit::hex_into,
+    unit::{EventId, UnitKey, hex_into},
 };
 use sha2::{Digest, Sha256};
 use sonic_rs::LazyValue;
@@ -25,8 +25,6 @@ use crate::{
 const AUTHENTICATION: i64 = 3002;
 const ACCOUNT_CHANGE: i64 = 3001;
 const API_ACTIVITY: i64 = 6003;
-/// Bits of an event id that number the rows of an event.
-const SUB_BITS: u32 = 16;
 
 /// What is the same in every row.
 const CONSTANTS: [(&str, &str); 5] = [
@@ -62,10 +60,10 @@ pub(crate) enum Cell<'a> {
 
 /// Where an event is.
 pub(crate) struct Address {
-    /// The same for all events of an object.
-    pub(crate) unit: [u8; 14],
-    /// Of its first byte in the object.
-    pub(crate) offset: usize,
+    /// The object it is in.
+    pub(crate) unit: UnitKey,
+    /// Of its first byte there.
+    pub(crate) offset: u32,
     /// Its number in the segment.
     pub(crate) row: usize,
 }
@@ -152,13 +150,10 @@ impl Rows {
 
 /// What an event is known by: the cells of its ids and of its place.
 fn identity<'a>(record: &str, address: &Address) -> [(&'static str, Cell<'a>); 5] {
-    let mut event_id = [0; 40];
-    let place = ((address.offset as u64) << SUB_BITS).to_be_bytes();
-    hex_into(&[&address.unit[..], &place[2..]].concat(), &mut event_id);
     let mut raw_hash = [0; 32];
     hex_into(&Sha256::digest(record)[..16], &mut raw_hash);
     [
-        ("event_id", owned(&event_id)),
+        ("event_id", owned(&EventId::new(address.unit, address.offset, 0).hex())),
         ("raw_hash", owned(&raw_hash)),
         ("row", Cell::Number(address.row as i64)),
         ("sub", Cell::Number(0)),
@@ -279,13 +274,14 @@ mod tests {
         let (extractor, rows, mut values) = (Extractor::new().unwrap(), Rows::new().unwrap(), Vec::new());
         let record = records(FILE).unwrap()[0];
         extractor.values(record, &mut values).unwrap();
-        let cells = rows.cells(record, &values, &Address { unit: [0; 14], offset: 12, row: 7 }).unwrap();
+        let cells =
+            rows.cells(record, &values, &Address { unit: UnitKey([0; 16]), offset: 12, row: 7 }).unwrap();
         let batch = rows.build(&[cells]).unwrap();
         let text = |name: &str| batch.column_by_name(name).unwrap().as_string::<i32>().value(0);
         assert_eq!(text("resource_uid"), "i-1");
         assert_eq!(text("api_response_error"), "a\"b");
         assert_eq!(text("actor_session_uid"), "name");
-        assert_eq!(text("event_id"), format!("{:028}0000000c0000", 0));
+        assert_eq!(text("event_id"), format!("{:028}000000c00000", 0));
         assert_eq!(text("src_endpoint_ip"), "192.0.2.1");
         assert!(batch.column_by_name("user_uid").unwrap().is_null(0));
         assert_eq!(batch.column_by_name("row").unwrap().as_primitive::<Int32Type>().value(0), 7);

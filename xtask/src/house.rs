@@ -27,7 +27,6 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "linchpin-tiering",
         ],
     ),
-    ("linchpin-bench", &["linchpin-normalize"]),
     ("xtask", &[]),
 ];
 

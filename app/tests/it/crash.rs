@@ -16,19 +16,20 @@ use tempfile::TempDir;
 
 use crate::{
     campaign,
-    lake::{Lake, Summary, multiset},
+    lake::{Lake, Settings, Summary, multiset},
     logs,
 };
 
 /// Fresh files for each worker that is to be killed: about an epoch each.
-const FILES: u64 = 8;
+const FILES: u64 = 5;
 const RECORDS: u64 = 40;
+const FLUSH: &str = "64KiB";
 /// A worker that was done before its end was due does not count.
 const ROUNDS_PER_KILL_MAX: u32 = 5;
 /// Where new files tell how far a worker is: archive, ledger, hot table, output and its cursor.
 const PLACES: &[&str] = &["archive", "lake/ledger/_delta_log", "lake/hot/_delta_log", "out", "lake/cursors"];
 /// No worker of these tests needs so long.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Logs, a lake that is disturbed, and how many records there are.
 struct Scene {
@@ -41,7 +42,7 @@ impl Scene {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("logs")).unwrap();
-        let lake = lake(root.path(), "disturbed");
+        let lake = lake(root.path(), "disturbed", FLUSH);
         Self { root, lake, records: 0 }
     }
 
@@ -60,7 +61,7 @@ impl Scene {
             Summary { units: 0, raw_events: 0, events: 0, segments: 0 },
             "a second run found work"
         );
-        let reference = lake(self.root.path(), "undisturbed");
+        let reference = lake(self.root.path(), "undisturbed", "16MiB");
         let undisturbed = reference.drain();
         assert_eq!(undisturbed.raw_events, self.records);
         let (ids, expected) = (self.lake.event_ids(), reference.event_ids());
@@ -78,9 +79,10 @@ impl Scene {
     }
 }
 
-fn lake(root: &Path, name: &str) -> Lake {
-    let logs = root.join("logs");
-    Lake::new(root.join(name), &[("logs", &logs)], 1, "[ { name: out, to: { ndjson: ./out } } ]")
+fn lake(root: &Path, name: &str, flush: &str) -> Lake {
+    let settings =
+        Settings { flush, outputs: "[ { name: out, to: { ndjson: ./out } } ]", ..Settings::default() };
+    Lake::new(root.join(name), &[("logs", &root.join("logs"))], settings)
 }
 
 /// The folder of the output has every event, and as a repeat replaces its file, once.
@@ -112,7 +114,7 @@ enum Moment {
 impl Moment {
     /// Every other moment is anywhere in a run; the others step through the places of a commit.
     fn of(round: u32, typical: Duration) -> Self {
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             return Self::After(typical.mul_f64(fastrand::f64()));
         }
         let place = PLACES[(round as usize / 2) % PLACES.len()];

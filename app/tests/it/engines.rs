@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    lake::{Lake, multiset},
+    lake::{Lake, Settings, multiset},
     logs,
 };
 
@@ -55,7 +55,7 @@ fn filled(root: &Path) -> Lake {
     logs::write_trails(&folder, 0, 4, 40);
     let flows: Vec<String> = (0..60).map(logs::flow).collect();
     fs::write(folder.join("flows.log"), format!("{}\n{}\n", logs::FLOW_HEADER, flows.join("\n"))).unwrap();
-    let lake = Lake::new(root.join("lake"), &[("logs", &folder)], 1, "[]");
+    let lake = Lake::new(root.join("lake"), &[("logs", &folder)], Settings::default());
     assert_eq!(lake.drain().raw_events, 4 * 40 + 60);
     lake
 }

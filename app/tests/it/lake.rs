@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Units of three retention classes, in small epochs.
+/// Three retention classes.
 const CONFIG: &str = r#"
 lake: ./lake
 archives: { default: ./archive }
@@ -25,7 +25,7 @@ retention:
     - { name: identity, when: "class_uid IN (3001, 3002, 3005)", class: critical }
     - { name: reads and internal flows, when: "api_operation LIKE 'Describe%' OR (src_is_internal AND dst_is_internal)", class: bulk }
     - { name: everything else, class: standard }
-limits: { threads: THREADS, flush: { bytes: 64KiB, age: 15s } }
+limits: { threads: THREADS, flush: { bytes: 1MiB, age: 15s } }
 "#;
 
 /// What `run --json` prints, as far as the tests ask.
@@ -35,6 +35,22 @@ pub(crate) struct Summary {
     pub raw_events: u64,
     pub events: u64,
     pub segments: u64,
+}
+
+/// What differs between lakes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings<'a> {
+    pub threads: u32,
+    /// An epoch closes at this size.
+    pub flush: &'a str,
+    /// The list of outputs, as the configuration has it.
+    pub outputs: &'a str,
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Self { threads: 1, flush: "64KiB", outputs: "[]" }
+    }
 }
 
 /// What a call gave.
@@ -50,15 +66,16 @@ pub(crate) struct Lake {
 }
 
 impl Lake {
-    /// A lake in a new `folder` with these feeds (name and folder); `outputs` is the list of that
-    /// part of the configuration.
-    pub(crate) fn new(folder: PathBuf, feeds: &[(&str, &Path)], threads: u32, outputs: &str) -> Self {
+    /// A lake in a new `folder` with these feeds (name and folder).
+    pub(crate) fn new(folder: PathBuf, feeds: &[(&str, &Path)], settings: Settings<'_>) -> Self {
         fs::create_dir_all(&folder).unwrap();
+        let Settings { threads, flush, outputs } = settings;
         let feed = |(name, from): &(&str, &Path)| {
             format!("{{ name: {name}, from: {{ files: \"{}\" }} }}", from.display())
         };
         let feeds = feeds.iter().map(feed).collect::<Vec<_>>().join(", ");
-        let config = CONFIG.replace("FEEDS", &feeds).replace("THREADS", &threads.to_string());
+        let config =
+            CONFIG.replace("FEEDS", &feeds).replace("THREADS", &threads.to_string()).replace("FLUSH", flush);
         fs::write(folder.join("linchpin.yaml"), format!("{config}outputs: {outputs}\n")).unwrap();
         Self { folder }
     }
@@ -152,10 +169,8 @@ impl Lake {
                 if entry.file_name().to_str().unwrap().starts_with('.') {
                     continue;
                 }
-                match entry.file_type().unwrap().is_dir() {
-                    true => folders.push(entry.path()),
-                    false => files.push(entry.path()),
-                }
+                let to = if entry.file_type().unwrap().is_dir() { &mut folders } else { &mut files };
+                to.push(entry.path());
             }
         }
         files.sort();

@@ -33,7 +33,7 @@ pub(crate) fn trail(number: u64) -> Value {
         "recipientAccountId": "111122223333",
         "eventCategory": "Management"
     });
-    if number % 3 != 0 {
+    if !number.is_multiple_of(3) {
         return call;
     }
     let mut sign_in = call;

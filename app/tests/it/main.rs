@@ -8,6 +8,7 @@ mod engines;
 mod lake;
 mod logs;
 mod outputs;
+mod parts;
 mod property;
 
 /// The number in an environment variable, or how much is enough when nobody asks for more.

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    lake::{Lake, multiset},
+    lake::{Lake, Settings, multiset},
     logs,
 };
 
@@ -24,7 +24,7 @@ const FILES: u64 = 6;
 const RECORDS: u64 = 40;
 /// More events are in an epoch than in a request.
 const BATCH: u64 = 16;
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What a receiver answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,14 +92,14 @@ impl Receiver {
             }
             let mut body = vec![0; headers["content-length"].parse().unwrap()];
             reader.read_exact(&mut body).ok()?;
-            let answer = self.note(&headers["x-linchpin-batch"], &body)?;
+            let answer = self.note(&headers["x-linchpin-batch"], &body);
             let text = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
             (&mut &*stream).write_all(text.as_bytes()).ok()?;
         }
     }
 
     /// Keeps a request and says what to answer; where that is nothing, waits for ever.
-    fn note(&self, batch: &str, body: &[u8]) -> Option<&'static str> {
+    fn note(&self, batch: &str, body: &[u8]) -> &'static str {
         let mut text = String::new();
         GzDecoder::new(body).read_to_string(&mut text).unwrap();
         let id = |line: &str| {
@@ -125,7 +125,7 @@ impl Receiver {
         } else {
             seen.failed += 1;
         }
-        Some(answer)
+        answer
     }
 
     fn answers(&self, answer: Answer) {
@@ -174,7 +174,11 @@ impl Scene {
         logs::write_trails(&logs, 0, FILES, RECORDS);
         let http = format!("{{ url: \"http://127.0.0.1:{port}/in\", batch: {{ events: {BATCH} }} }}");
         let outputs = format!("[ {{ name: siem, to: {{ http: {http} }} }}{other} ]");
-        let lake = Lake::new(root.path().join("lake"), &[("logs", Path::new(&logs))], 1, &outputs);
+        let lake = Lake::new(
+            root.path().join("lake"),
+            &[("logs", Path::new(&logs))],
+            Settings { outputs: &outputs, ..Settings::default() },
+        );
         Self { _root: root, lake }
     }
 

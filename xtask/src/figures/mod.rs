@@ -115,19 +115,22 @@ impl Lab {
 
     /// The release build of `linchpin`, made when it is first asked for.
     pub(crate) fn linchpin(&self) -> Result<PathBuf> {
-        self.program(&self.linchpin, "linchpin", "linchpin")
+        self.program(&self.linchpin, "Cargo.toml", "linchpin")
     }
 
     /// The release build of `bare-parts`, made when it is first asked for.
     pub(crate) fn bare_parts(&self) -> Result<PathBuf> {
-        self.program(&self.bare_parts, "linchpin-bench", "bare-parts")
+        self.program(&self.bare_parts, "bench/Cargo.toml", "bare-parts")
     }
 
-    fn program(&self, built: &OnceCell<PathBuf>, package: &str, name: &str) -> Result<PathBuf> {
+    /// Builds the binary `name` of the workspace with that manifest, into the one target directory.
+    fn program(&self, built: &OnceCell<PathBuf>, manifest: &str, name: &str) -> Result<PathBuf> {
         if let Some(program) = built.get() {
             return Ok(program.clone());
         }
-        run(&mut self.workspace.cargo(&["build", "--quiet", "--release", "--package", package]))?;
+        let mut build =
+            self.workspace.cargo(&["build", "--quiet", "--release", "--manifest-path", manifest, "--bin", name]);
+        run(build.arg("--target-dir").arg(&self.workspace.target))?;
         Ok(built.get_or_init(|| self.workspace.target.join("release").join(name)).clone())
     }
 }
