@@ -95,7 +95,8 @@ fn crates_import_only_what_they_may() {
 fn versions_and_features_stand_in_the_workspace_table_only() {
     let mut seen = 0;
     for (name, path) in files() {
-        if !name.ends_with("/Cargo.toml") {
+        // The bench is a workspace of its own, with nothing to inherit from.
+        if !name.ends_with("/Cargo.toml") || name == "bench/Cargo.toml" {
             continue;
         }
         let mut dependencies = false;

@@ -83,10 +83,10 @@ async fn queue(shared: &Shared, feed: usize, page: Vec<Candidate>, jobs: &Sender
     for ((candidate, key), unknown) in page.into_iter().zip(keys).zip(unknown) {
         if unknown && shared.in_flight().insert(key) {
             fresh.push(Job { feed, candidate, key });
-        } else if let (false, Some(lease)) = (unknown, candidate.lease) {
-            if let Err(error) = shared.feeds[feed].source.settle(lease, linchpin_ingest::Outcome::Committed).await {
-                tracing::warn!(%error, "cannot acknowledge an object that is known");
-            }
+        } else if let (false, Some(lease)) = (unknown, candidate.lease)
+            && let Err(error) = shared.feeds[feed].source.settle(lease, linchpin_ingest::Outcome::Committed).await
+        {
+            tracing::warn!(%error, "cannot acknowledge an object that is known");
         }
     }
     // Processes that list the same folder start at different places, and seldom meet.

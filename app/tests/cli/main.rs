@@ -4,6 +4,7 @@
 mod configuration;
 mod day;
 mod demo;
+mod docs;
 mod generating;
 mod normalising;
 mod support;

@@ -11,7 +11,12 @@ mod lake;
 mod shown;
 mod spine;
 
-use std::{cell::OnceCell, fmt, path::PathBuf, process::ExitCode};
+use std::{
+    cell::OnceCell,
+    fmt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Result, bail};
 
@@ -115,23 +120,30 @@ impl Lab {
 
     /// The release build of `linchpin`, made when it is first asked for.
     pub(crate) fn linchpin(&self) -> Result<PathBuf> {
-        self.program(&self.linchpin, "Cargo.toml", "linchpin")
+        let target = &self.workspace.target;
+        self.program(&self.linchpin, &["--package", "linchpin"], target, "linchpin")
     }
 
-    /// The release build of `bare-parts`, made when it is first asked for.
+    /// The release build of `bare-parts`, made when it is first asked for. It is no member of the
+    /// workspace, so its dependencies are built apart.
     pub(crate) fn bare_parts(&self) -> Result<PathBuf> {
-        self.program(&self.bare_parts, "bench/Cargo.toml", "bare-parts")
+        let target = self.workspace.target.join("bench");
+        self.program(&self.bare_parts, &["--manifest-path", "bench/Cargo.toml"], &target, "bare-parts")
     }
 
-    /// Builds the binary `name` of the workspace with that manifest, into the one target directory.
-    fn program(&self, built: &OnceCell<PathBuf>, manifest: &str, name: &str) -> Result<PathBuf> {
+    fn program(
+        &self,
+        built: &OnceCell<PathBuf>,
+        package: &[&str],
+        target: &Path,
+        name: &str,
+    ) -> Result<PathBuf> {
         if let Some(program) = built.get() {
             return Ok(program.clone());
         }
-        let mut build =
-            self.workspace.cargo(&["build", "--quiet", "--release", "--manifest-path", manifest, "--bin", name]);
-        run(build.arg("--target-dir").arg(&self.workspace.target))?;
-        Ok(built.get_or_init(|| self.workspace.target.join("release").join(name)).clone())
+        let mut cargo = self.workspace.cargo(&["build", "--quiet", "--release"]);
+        run(cargo.args(package).arg("--target-dir").arg(target))?;
+        Ok(built.get_or_init(|| target.join("release").join(name)).clone())
     }
 }
 
