@@ -9,7 +9,13 @@ use crate::verbs;
 /// Multi-cloud security-log pipeline: raw logs in, OCSF hot and searchable, the exact bytes archived
 /// at the price their risk allows, all of it back on demand.
 #[derive(Debug, Parser)]
-#[command(name = "linchpin", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "linchpin",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Cli {
     /// Say more on standard error (twice: debug)
     #[arg(short, long, action = ArgAction::Count, global = true)]

@@ -128,7 +128,9 @@ fn compile_policy(config: &Config, faults: &mut Vec<Diagnostic>) -> Option<Reten
                 let diagnostic = match fault.place {
                     PolicyPlace::When(n) if rule(n).is_some_and(|r| r.when.is_some()) => {
                         let when = rule(n).and_then(|r| r.when.as_ref());
-                        when.map(|when| config.fault(when, offset.map(|o| word_at(&when.value, o)), message, hint))
+                        when.map(|when| {
+                            config.fault(when, offset.map(|o| word_at(&when.value, o)), message, hint)
+                        })
                     }
                     PolicyPlace::Rule(n) | PolicyPlace::When(n) => {
                         rule(n).map(|r| config.source.diagnostic(r.name.span, &r.name.value, message, hint))
@@ -180,7 +182,8 @@ fn check_sources(config: &Config, catalog: &Catalog, faults: &mut Vec<Diagnostic
         }
         if !matches!(feed.from, FeedFrom::Files(_)) {
             let name = &feed.name;
-            let message = format!("feed `{}` uses a transport that this build does not have", name.value.as_str());
+            let message =
+                format!("feed `{}` uses a transport that this build does not have", name.value.as_str());
             let hint = Some("this build reads folders: `from: { files: DIR }`".to_owned());
             faults.push(config.source.diagnostic(name.span, name.value.as_str(), message, hint));
         }

@@ -207,10 +207,6 @@ pub(crate) fn generate(options: &Options, progress: &mut dyn FnMut(u64)) -> Resu
 
 /// Single `CloudTrail` events as JSON, `n` of them, a second apart from `from` on.
 #[cfg(test)]
-fn cloudtrail_records(
-    seed: u64,
-    n: usize,
-    from: Timestamp,
-) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
+fn cloudtrail_records(seed: u64, n: usize, from: Timestamp) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
     cloudtrail::records(seed, n, from.as_millisecond())
 }

@@ -84,7 +84,8 @@ async fn queue(shared: &Shared, feed: usize, page: Vec<Candidate>, jobs: &Sender
         if unknown && shared.in_flight().insert(key) {
             fresh.push(Job { feed, candidate, key });
         } else if let (false, Some(lease)) = (unknown, candidate.lease)
-            && let Err(error) = shared.feeds[feed].source.settle(lease, linchpin_ingest::Outcome::Committed).await
+            && let Err(error) =
+                shared.feeds[feed].source.settle(lease, linchpin_ingest::Outcome::Committed).await
         {
             tracing::warn!(%error, "cannot acknowledge an object that is known");
         }

@@ -10,8 +10,7 @@ use anyhow::{Context as _, Result, anyhow};
 use linchpin_integration::{Delivery, OutEvent, OutputError};
 use linchpin_normalize::Normalizer;
 use linchpin_tiering::{
-    Cursor,
-    hot,
+    Cursor, hot,
     ledger::{Fact, SegmentState, WorkerState},
     policy::RetentionClass,
     replay::{self, OpenSegment},
@@ -25,6 +24,8 @@ const IDLE: Duration = Duration::from_mins(1);
 /// Tries of `run --once` for the first delivery that fails, each of which repeats its requests for
 /// itself; a pause between two lets the output's circuit close.
 const DELIVERIES_ONCE: u32 = 2;
+/// How often a service removes files that the tables have let go of.
+const VACUUM_EVERY: Duration = Duration::from_hours(24);
 /// Longest pause between two deliveries of the same step.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -38,7 +39,12 @@ pub(super) struct Step<'a> {
 
 /// Delivers a worker's own epoch from memory, if the lane has come so far. What fails stays behind
 /// and is read back later; the worker goes on.
-pub(super) async fn own(shared: &Shared, step: &Step<'_>, events: Vec<OutEvent>, normalizer: &mut Normalizer) {
+pub(super) async fn own(
+    shared: &Shared,
+    step: &Step<'_>,
+    events: Vec<OutEvent>,
+    normalizer: &mut Normalizer,
+) {
     let position = match position(shared, step.output, step.worker).await {
         Ok((seq, _)) => seq,
         Err(error) => {
@@ -95,11 +101,16 @@ async fn deliver(shared: &Shared, step: &Step<'_>, mut events: Vec<OutEvent>, tr
         }
     };
     if !delivered.rejected.is_empty() {
-        tracing::warn!(output = output.name(), events = delivered.rejected.len(), "output refused events for good");
+        tracing::warn!(
+            output = output.name(),
+            events = delivered.rejected.len(),
+            "output refused events for good"
+        );
         let mut lines = String::new();
         for refused in &delivered.rejected {
             let body = events.get(refused.index).map(|e| String::from_utf8_lossy(&e.body));
-            let letter = serde_json::json!({ "event_id": refused.id, "reason": refused.reason, "body": body });
+            let letter =
+                serde_json::json!({ "event_id": refused.id, "reason": refused.reason, "body": body });
             lines.push_str(&letter.to_string());
             lines.push('\n');
         }
@@ -109,13 +120,23 @@ async fn deliver(shared: &Shared, step: &Step<'_>, mut events: Vec<OutEvent>, tr
     let cursor = Cursor { seq: step.seq, at_ms: now_ms() };
     let moved = shared.lake.move_cursor(output.name(), step.worker, cursor, etag.as_deref()).await;
     if !moved.map_err(Failure::environment)? {
-        tracing::debug!(output = output.name(), worker = step.worker, "another worker served the lane as well");
+        tracing::debug!(
+            output = output.name(),
+            worker = step.worker,
+            "another worker served the lane as well"
+        );
     }
     Ok(())
 }
 
 /// Reads back and delivers every epoch of a worker that an output has not had.
-async fn catch_up(shared: &Shared, output: usize, worker: &str, normalizer: &mut Normalizer, tries: u32) -> Result<()> {
+async fn catch_up(
+    shared: &Shared,
+    output: usize,
+    worker: &str,
+    normalizer: &mut Normalizer,
+    tries: u32,
+) -> Result<()> {
     loop {
         let (position, _) = position(shared, output, worker).await?;
         let segments = shared.lake.ledger.segments_of_worker_after(worker, position, 1);
@@ -145,7 +166,8 @@ async fn read_back(
         for run in open.runs(&block) {
             let Some((normalized, _)) = replay::normalize(normalizer, &run) else { continue };
             let event = |n: usize| (run.events[n].offset, run.events[n].bytes);
-            let found = matched::out_events(when, normalizer, &run.replay(), &run.unit.feed, &normalized, event);
+            let found =
+                matched::out_events(when, normalizer, &run.replay(), &run.unit.feed, &normalized, event);
             events.extend(found.into_iter().flatten());
         }
     }
@@ -201,8 +223,14 @@ async fn is_behind(shared: &Shared, worker: &str, state: &WorkerState) -> Result
 
 /// Serves the lanes of one worker to their end. A lane that fails holds up no other: what failed is
 /// given at the end, and after the first failure each delivery is tried once.
-async fn serve(shared: &Shared, worker: &str, normalizer: &mut Normalizer, tries: &mut u32) -> Vec<anyhow::Error> {
-    let mut failed: Vec<anyhow::Error> = catch_up_hot(shared, worker, normalizer).await.err().into_iter().collect();
+async fn serve(
+    shared: &Shared,
+    worker: &str,
+    normalizer: &mut Normalizer,
+    tries: &mut u32,
+) -> Vec<anyhow::Error> {
+    let mut failed: Vec<anyhow::Error> =
+        catch_up_hot(shared, worker, normalizer).await.err().into_iter().collect();
     for output in 0..shared.outputs.len() {
         if let Err(error) = catch_up(shared, output, worker, normalizer, *tries).await {
             *tries = 1;
@@ -258,18 +286,42 @@ pub(super) async fn drain(shared: &Arc<Shared>) -> Result<()> {
     while take_over(shared, &mut normalizer, DELIVERIES_ONCE).await.context(behind)? > 0 {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    tidy(shared).await;
     Ok(())
 }
 
-/// A service looks for lanes to take over, and tidies the hot table, until it stops.
+/// Merges small files of the tables; what fails is tried again at the next pass.
+async fn tidy(shared: &Shared) {
+    if let Err(error) = shared.lake.hot.compact().await {
+        tracing::warn!(%error, "cannot compact the hot table");
+    }
+    if let Err(error) = shared.lake.ledger.compact().await {
+        tracing::warn!(%error, "cannot compact the ledger");
+    }
+}
+
+/// Removes files that neither table has had any more for a week.
+async fn vacuum(shared: &Shared) {
+    if let Err(error) = shared.lake.hot.vacuum().await {
+        tracing::warn!(%error, "cannot vacuum the hot table");
+    }
+    if let Err(error) = shared.lake.ledger.vacuum().await {
+        tracing::warn!(%error, "cannot vacuum the ledger");
+    }
+}
+
+/// A service looks for lanes to take over, and tidies the tables, until it stops.
 pub(super) async fn watch(shared: &Arc<Shared>) -> Result<()> {
     let mut normalizer = Normalizer::new(Arc::clone(&shared.deployment.catalog));
+    let mut vacuumed = tokio::time::Instant::now();
     while !shared.stopping() {
         if let Err(error) = take_over(shared, &mut normalizer, 1).await {
             tracing::warn!(%error, "cannot serve all lanes");
         }
-        if let Err(error) = shared.lake.hot.compact().await {
-            tracing::warn!(%error, "cannot compact the hot table");
+        tidy(shared).await;
+        if vacuumed.elapsed() >= VACUUM_EVERY {
+            vacuum(shared).await;
+            vacuumed = tokio::time::Instant::now();
         }
         let until = tokio::time::Instant::now() + TAKE_OVER_EVERY;
         while !shared.stopping() && tokio::time::Instant::now() < until {

@@ -139,7 +139,8 @@ pub(crate) fn serve(deployment: Deployment, progress: impl Fn(&Summary) + Sync) 
 
 fn run(deployment: Deployment, once: bool, progress: impl Fn(&Summary) + Sync) -> Result<Summary> {
     let since = Instant::now();
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Failure::environment)?;
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Failure::environment)?;
     let shared = Arc::new(runtime.block_on(open(deployment, once))?);
     if !once {
         runtime.spawn(stop_on_signal(Arc::clone(&shared)));

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use linchpin_ingest::{Candidate, IngestError, Inflater, Lease, Limits, Outcome, UnitReader, missing_unit};
+use linchpin_ingest::{Candidate, Inflater, IngestError, Lease, Limits, Outcome, UnitReader, missing_unit};
 use linchpin_integration::OutEvent;
 use linchpin_normalize::{Carry, Normalized, Normalizer, RawUnit, ReplayUnit, UnitFacts, UnitId, UnitKey};
 use linchpin_tiering::{
@@ -91,7 +91,9 @@ impl<'s> Worker<'s> {
     /// Takes objects until there are no more, then commits what is left.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) -> Result<()> {
         loop {
-            let age = self.since.map_or(Duration::from_secs(1), |since| self.flush_age().saturating_sub(since.elapsed()));
+            let age = self
+                .since
+                .map_or(Duration::from_secs(1), |since| self.flush_age().saturating_sub(since.elapsed()));
             match jobs.recv_timeout(age.min(Duration::from_secs(1))) {
                 Ok(job) => self.object(&job)?,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -107,7 +109,14 @@ impl<'s> Worker<'s> {
     /// Epochs are at least 2 s apart for each live worker: that bounds the ledger's commits.
     fn flush_age(&self) -> Duration {
         let minute_ago = now_ms() - 60_000;
-        let live = self.shared.lake.ledger.workers().values().filter(|w| !w.closed && w.last_commit_ms > minute_ago).count();
+        let live = self
+            .shared
+            .lake
+            .ledger
+            .workers()
+            .values()
+            .filter(|w| !w.closed && w.last_commit_ms > minute_ago)
+            .count();
         let spread = Duration::from_secs(2 * live as u64);
         self.shared.deployment.config.limits.flush.age.value.0.max(spread)
     }
@@ -133,11 +142,18 @@ impl<'s> Worker<'s> {
         }
     }
 
-    fn units(&mut self, job: &Job, inflater: &mut Inflater, body: Box<dyn linchpin_ingest::Body>) -> Result<()> {
+    fn units(
+        &mut self,
+        job: &Job,
+        inflater: &mut Inflater,
+        body: Box<dyn linchpin_ingest::Body>,
+    ) -> Result<()> {
         let open = &self.shared.feeds[job.feed];
         let catalog = Arc::clone(self.normalizer.catalog());
         let cutter = std::mem::replace(&mut self.cutter, Normalizer::new(catalog).into());
-        let cut = |bytes: &[u8], carry: &Carry| cutter.borrow_mut().cut(&part(open, &job.candidate, bytes, carry), false);
+        let cut = |bytes: &[u8], carry: &Carry| {
+            cutter.borrow_mut().cut(&part(open, &job.candidate, bytes, carry), false)
+        };
         let mut reader = UnitReader::new(inflater, body, &open.feed, &job.candidate, &cut);
         let parts = may_have_parts(job.candidate.size);
         while let Some(unit) = reader.next_unit() {
@@ -152,7 +168,9 @@ impl<'s> Worker<'s> {
             if parts && last {
                 self.epoch.complete(&unit);
             }
-            if self.epoch.held_bytes() + self.outgoing_bytes >= self.flush_bytes() || self.epoch.units() >= EPOCH_UNITS_MAX {
+            if self.epoch.held_bytes() + self.outgoing_bytes >= self.flush_bytes()
+                || self.epoch.units() >= EPOCH_UNITS_MAX
+            {
                 self.flush()?;
             }
         }
@@ -238,7 +256,9 @@ impl<'s> Worker<'s> {
             }
         }
         for (feed, lease) in self.leases.drain(..) {
-            if let Err(error) = self.handle.block_on(self.shared.feeds[feed].source.settle(lease, Outcome::Committed)) {
+            if let Err(error) =
+                self.handle.block_on(self.shared.feeds[feed].source.settle(lease, Outcome::Committed))
+            {
                 tracing::warn!(%error, "cannot acknowledge an object; it will come again and be known");
             }
         }
@@ -260,11 +280,16 @@ impl<'s> Worker<'s> {
             let error = match self.handle.block_on(lake.ledger.commit(closed.facts(TIER))) {
                 Ok(committed) => return Ok(Some((closed, committed.at_ms, all_taken))),
                 Err(CommitError::UnitsTaken(keys)) => {
-                    tracing::info!(units = keys.len(), "another worker was first; the epoch is rebuilt without them");
+                    tracing::info!(
+                        units = keys.len(),
+                        "another worker was first; the epoch is rebuilt without them"
+                    );
                     self.discard(&closed);
                     let taken: BTreeSet<UnitKey> = keys.into_iter().collect();
                     let plans = self.normalizer.catalog().plans().to_vec();
-                    let level = |source: &str| plans.iter().find(|p| &*p.name == source).map_or(3, |p| p.archive_level);
+                    let level = |source: &str| {
+                        plans.iter().find(|p| &*p.name == source).map_or(3, |p| p.archive_level)
+                    };
                     closed = closed.without(&taken, &level).context("cannot rebuild the epoch")?;
                     all_taken.extend(taken);
                     if closed.is_empty() {
@@ -299,7 +324,11 @@ impl<'s> Worker<'s> {
 
     fn put(&self, closed: &ClosedEpoch) -> Result<()> {
         for (archive, segment) in closed.segments() {
-            let store = self.shared.lake.archive(&self.context.archives[usize::from(archive)]).map_err(Failure::environment)?;
+            let store = self
+                .shared
+                .lake
+                .archive(&self.context.archives[usize::from(archive)])
+                .map_err(Failure::environment)?;
             let mut tries = 0;
             loop {
                 match self.handle.block_on(store.put(&segment.object_key, segment.bytes.clone())) {
@@ -315,7 +344,9 @@ impl<'s> Worker<'s> {
     /// Removes segments that no ledger entry will ever name.
     fn discard(&self, closed: &ClosedEpoch) {
         for (archive, segment) in closed.segments() {
-            let Ok(store) = self.shared.lake.archive(&self.context.archives[usize::from(archive)]) else { continue };
+            let Ok(store) = self.shared.lake.archive(&self.context.archives[usize::from(archive)]) else {
+                continue;
+            };
             let gone = self.handle.block_on(async {
                 let head = store.head(&segment.object_key).await?;
                 store.delete_if(&segment.object_key, &head.etag).await
@@ -344,12 +375,14 @@ impl<'s> Worker<'s> {
         }
         self.seq += 1;
         let rows = closed.into_hot_rows().context("cannot join rows")?;
-        let files = hot::encode(&rows, self.context.policy.classes(), committed_ms).context("cannot encode rows")?;
+        let files =
+            hot::encode(&rows, self.context.policy.classes(), committed_ms).context("cannot encode rows")?;
         drop(rows);
         let bytes: u64 = files.iter().map(|f| f.bytes.len() as u64).sum();
         let mut tries = 0;
         loop {
-            match self.handle.block_on(self.shared.lake.hot.commit(files.clone(), &self.context.worker, seq)) {
+            match self.handle.block_on(self.shared.lake.hot.commit(files.clone(), &self.context.worker, seq))
+            {
                 Ok(_) => break,
                 Err(error) => self.again(&mut tries, error)?,
             }

@@ -34,7 +34,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
             s.raw_bytes as f64 / 1e6 / seconds
         ));
     };
-    let summary = if args.once { pipeline::run_once(deployment, show)? } else { pipeline::serve(deployment, show)? };
+    let summary =
+        if args.once { pipeline::run_once(deployment, show)? } else { pipeline::serve(deployment, show)? };
     progress.done();
     if args.json {
         println!("{}", serde_json::to_string(&summary)?);

@@ -84,7 +84,9 @@ pub(super) fn resolve(
         let free = object.is_some_and(crate::schema::Object::is_free_form) || attribute.ty == Type::Json;
         match (last, object) {
             (true, _) if free => return Ok((TargetLeaf::Tree(attribute), segments)),
-            (true, Some(_)) => return fail(format!("`{name}` is an object"), Hint::Text(format!("{name}.…"))),
+            (true, Some(_)) => {
+                return fail(format!("`{name}` is an object"), Hint::Text(format!("{name}.…")));
+            }
             (true, None) => return Ok((TargetLeaf::Value(attribute), segments)),
             (false, Some(object)) if !free => {
                 attributes = &object.attributes;
@@ -94,7 +96,12 @@ pub(super) fn resolve(
         }
         offset += part.len() + 1;
     }
-    Err(TargetFault { offset: 0, segment: path.to_owned(), message: "an empty target".into(), hint: Hint::None })
+    Err(TargetFault {
+        offset: 0,
+        segment: path.to_owned(),
+        message: "an empty target".into(),
+        hint: Hint::None,
+    })
 }
 
 /// The path of segments, as linchpin columns name it.

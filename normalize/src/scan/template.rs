@@ -184,7 +184,8 @@ impl Templates {
         if let [Leaf { path: PathId::ROOT, start, end, kind, .. }] = out.leaves[..] {
             let text = matches!(kind, Kind::Text | Kind::Escaped);
             let empty = matches!(kind, Kind::EmptyObject | Kind::EmptyArray);
-            let shape = if empty { u64::from(end - start) << 2 | u64::from(kind == Kind::EmptyArray) } else { 0 };
+            let shape =
+                if empty { u64::from(end - start) << 2 | u64::from(kind == Kind::EmptyArray) } else { 0 };
             out.template = Some(shape << 1 | u64::from(text));
             return;
         }

@@ -15,7 +15,9 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     catalog::Session as EngineSession,
-    common::{ColumnStatistics, DFSchema, DataFusionError, Result, Statistics, project_schema, stats::Precision},
+    common::{
+        ColumnStatistics, DFSchema, DataFusionError, Result, Statistics, project_schema, stats::Precision,
+    },
     datasource::{
         TableProvider, TableType,
         listing::PartitionedFile,

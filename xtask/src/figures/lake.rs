@@ -87,7 +87,7 @@ pub(crate) fn generate(lab: &Lab, folder: &Path, source: &str, megabytes: u64, s
         "--source",
         source,
         "--bytes",
-        &format!("{megabytes}MB"),
+        &format!("{}B", megabytes * 1_000_000),
         "--seed",
         &seed.to_string(),
         "--json",

@@ -14,6 +14,8 @@ struct Shown {
     filter: &'static str,
     /// At least so many tests.
     least: f64,
+    /// Variables that make a short campaign the full one.
+    variables: &'static [(&'static str, &'static str)],
 }
 
 /// What the tests of the spine show: one row each.
@@ -23,12 +25,42 @@ const SPINE: &[Shown] = &[
         package: "linchpin-tiering",
         filter: "ledger::tests::concurrent_committers_consume_every_unit_exactly_once",
         least: 1.0,
+        variables: &[],
     },
     Shown {
         name: "tests_passed_standard_tools_read_a_segment",
         package: "linchpin-tiering",
         filter: "archive::tests::standard_tools_read_a_segment",
         least: 1.0,
+        variables: &[],
+    },
+    Shown {
+        name: "tests_passed_events_in_equal_events_out",
+        package: "linchpin",
+        filter: "property::",
+        least: 1.0,
+        variables: &[("LINCHPIN_CAMPAIGN_CASES", "60")],
+    },
+    Shown {
+        name: "tests_passed_100_kills_and_two_workers",
+        package: "linchpin",
+        filter: "crash::",
+        least: 3.0,
+        variables: &[("LINCHPIN_CAMPAIGN_KILLS", "100")],
+    },
+    Shown {
+        name: "tests_passed_lanes_and_take_over",
+        package: "linchpin",
+        filter: "outputs::",
+        least: 1.0,
+        variables: &[],
+    },
+    Shown {
+        name: "tests_passed_other_engines_read_the_hot_table",
+        package: "linchpin",
+        filter: "engines::",
+        least: 1.0,
+        variables: &[],
     },
 ];
 
@@ -39,7 +71,12 @@ pub(super) fn spine(lab: &Lab) -> Result<Vec<Figure>> {
 fn run(lab: &Lab, shown: &Shown) -> Result<Figure> {
     let services = Running::start(&lab.workspace);
     let mut command = test::command(&lab.workspace, &services);
-    let done = observe(command.args(["--package", shown.package, "--", shown.filter]))?;
+    let done = observe(command.envs(shown.variables.iter().copied()).args([
+        "--package",
+        shown.package,
+        "--",
+        shown.filter,
+    ]))?;
     let (passed, failed) = counted(&done.stdout)
         .with_context(|| format!("no test ran ({}): {}", done.status, done.stderr.trim()))?;
     ensure!(failed == 0.0, "{failed} tests of `{}` failed: {}", shown.filter, done.stdout.trim());
