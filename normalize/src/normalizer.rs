@@ -12,6 +12,7 @@ use crate::batch::{BATCH_ROWS_MAX, Event, EventBatch, Normalized, UnitFacts};
 use crate::catalog::{Catalog, Recognised, is_header, known_name};
 use crate::event::EventFacts;
 use crate::framing::{self, Frame, JsonFrames};
+use crate::pass::{Mode, Part, Pass, ReplayUnit};
 use crate::plan::{Framing, Plan};
 use crate::rows::Rows;
 use crate::scan::{PathId, ScanError, Scanned, Scanner};
@@ -29,56 +30,6 @@ pub struct Normalizer {
     scratch: Scanner,
     scanned: Scanned,
     rows: Rows,
-}
-
-/// How the events of a unit are found.
-#[derive(Debug, Clone)]
-enum Mode {
-    Json(JsonFrames),
-    /// `layouts` are the fields of lines, by the number of words if there are several.
-    Lines {
-        layouts: Vec<Vec<PathId>>,
-        null: Vec<u8>,
-    },
-    /// Neither JSON nor text: the unit is one event.
-    Blob,
-}
-
-/// A unit on its way through the normaliser.
-#[derive(Debug, Clone)]
-pub struct Pass {
-    key: UnitKey,
-    source: Option<usize>,
-    recognised: Option<Recognised>,
-    mode: Mode,
-    context: Bytes,
-    received_ms: i64,
-    at: usize,
-}
-
-impl Pass {
-    /// Why the source was taken, if it was recognised rather than set.
-    pub fn recognised(&self) -> Option<&Recognised> {
-        self.recognised.as_ref()
-    }
-
-    /// Index of the source in the catalogue; `None` if nothing was recognised.
-    pub fn source(&self) -> Option<usize> {
-        self.source
-    }
-}
-
-/// What is needed to read one event again by itself, as an archive segment keeps it.
-#[derive(Debug, Clone)]
-pub struct ReplayUnit<'a> {
-    /// Key of the unit that the event came in.
-    pub key: UnitKey,
-    /// Name of its source.
-    pub source: &'a str,
-    /// Its header lines.
-    pub context: &'a [u8],
-    /// Time of events that do not say their own, epoch milliseconds.
-    pub received_ms: i64,
 }
 
 impl Normalizer {
@@ -101,31 +52,27 @@ impl Normalizer {
 
     /// Recognises a unit's source and how it is framed.
     pub fn begin(&mut self, unit: &RawUnit) -> Pass {
-        let named = unit.carry.source.as_deref().or(unit.source.as_deref());
+        let pass = Pass { received_ms: unit.received_ms, ..Pass::blob(unit.id.key()) };
+        self.start(&Part::from(unit), pass)
+    }
+
+    fn start(&mut self, part: &Part<'_>, mut pass: Pass) -> Pass {
+        let named = part.carry.source.as_deref().or(part.source);
         let set = named.and_then(|name| self.catalog.index(name));
-        let (source, recognised) = match set {
+        (pass.source, pass.recognised) = match set {
             Some(source) => (Some(source), None),
-            None if unit.carry.source.is_some() => (None, None),
+            None if part.carry.source.is_some() => (None, None),
             None => {
-                let found = self.recognise(&unit.key, &unit.bytes);
+                let found = self.recognise(part.key, part.bytes);
                 (found.as_ref().map(|r| r.source), found)
             }
         };
-        let mut pass = Pass {
-            key: unit.id.key(),
-            source,
-            recognised,
-            mode: Mode::Blob,
-            context: Bytes::new(),
-            received_ms: unit.received_ms,
-            at: 0,
-        };
-        self.frame(unit, &mut pass);
+        self.frame(part, &mut pass);
         pass
     }
 
-    fn frame(&mut self, unit: &RawUnit, pass: &mut Pass) {
-        let bytes = &unit.bytes;
+    fn frame(&mut self, unit: &Part<'_>, pass: &mut Pass) {
+        let bytes = unit.bytes;
         let plan = pass.source.map(|s| Arc::clone(&self.catalog.plans()[s]));
         pass.mode = match plan.as_deref().map(|p| &p.framing) {
             Some(Framing::Json { .. }) => {
@@ -136,7 +83,7 @@ impl Normalizer {
                     if let Some(line) = framing::next_line(bytes, 0)
                         && plan.as_deref().is_some_and(|p| names_fields(p, &bytes[line.start..line.end]))
                     {
-                        pass.context = bytes.slice(line.start..line.end);
+                        pass.context = Bytes::copy_from_slice(&bytes[line.start..line.end]);
                         pass.at = line.end;
                     }
                 } else {
@@ -254,7 +201,7 @@ impl Normalizer {
         whole(scanner, &mut self.scanned, bytes)
     }
 
-    fn next_frame(&mut self, bytes: &Bytes, pass: &mut Pass) -> Option<Frame> {
+    fn next_frame(&mut self, bytes: &[u8], pass: &mut Pass) -> Option<Frame> {
         match &mut pass.mode {
             Mode::Json(frames) => {
                 let arrays = match pass.source.map(|s| &self.catalog.plans()[s].framing) {
@@ -337,23 +284,16 @@ impl Normalizer {
         Some(Normalized { batch: EventBatch { rows, events, row_event, row_sub }, rejects })
     }
 
-    /// A whole unit as one event of class 0: what is kept of a unit that broke the normaliser.
-    pub fn quarantined(&mut self, unit: &RawUnit, reason: &str) -> Option<Normalized> {
+    /// A unit from byte `from` on as one event of class 0: what is kept of a unit that broke the
+    /// normaliser.
+    pub fn quarantined(&mut self, unit: &RawUnit, from: usize, reason: &str) -> Option<Normalized> {
         self.rows = Rows::default();
         let mut out = Gathering::default();
-        let end = unit.bytes.len();
-        let broken = crate::scan::ScanError { at: 0, what: "the unit could not be read", truncated: false };
-        let pass = Pass {
-            key: unit.id.key(),
-            source: None,
-            recognised: None,
-            mode: Mode::Blob,
-            context: Bytes::new(),
-            received_ms: unit.received_ms,
-            at: 0,
-        };
-        if end > 0 {
-            self.event(&pass, &unit.bytes, Frame { start: 0, end, broken: Some(broken) }, &mut out);
+        let broken = ScanError { at: 0, what: "the unit could not be read", truncated: false };
+        let pass = Pass { received_ms: unit.received_ms, ..Pass::blob(unit.id.key()) };
+        let frame = Frame { start: from, end: unit.bytes.len(), broken: Some(broken) };
+        if frame.start < frame.end {
+            self.event(&pass, &unit.bytes[from..], frame, &mut out);
         }
         out.rejects.iter_mut().for_each(|reject| reason.clone_into(&mut reject.reason));
         self.gathered(out)
@@ -374,10 +314,10 @@ impl Normalizer {
     /// How many leading bytes of a part of a large object form whole records, and what the next
     /// part inherits; 0 if there is no whole record, so that more bytes are needed. `last` says that
     /// nothing follows.
-    pub fn cut(&mut self, unit: &RawUnit, last: bool) -> (usize, Carry) {
-        let mut pass = self.begin(unit);
+    pub fn cut(&mut self, part: &Part<'_>, last: bool) -> (usize, Carry) {
+        let mut pass = self.start(part, Pass::blob(UnitKey([0; 16])));
         let source = Some(self.facts(&pass).source);
-        let bytes = &unit.bytes;
+        let bytes = part.bytes;
         let line_end = memchr::memrchr(b'\n', bytes).map_or(0, |n| n + 1);
         let (mut end, mut in_array, mut plain) = (0, false, false);
         match &pass.mode {
@@ -400,7 +340,7 @@ impl Normalizer {
             }
         }
         if end == 0 {
-            return (0, unit.carry.clone());
+            return (0, part.carry.clone());
         }
         (end, Carry { in_array, plain, context: pass.context, source })
     }

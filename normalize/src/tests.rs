@@ -233,7 +233,7 @@ fn in_parts(normalizer: &mut Normalizer, bytes: &[u8], cuts: &[prop::sample::Ind
         let mut part = unit(&bytes[start..seen.max(start)]);
         part.id.start = start as u64;
         part.carry = carry.clone();
-        let (end, next) = normalizer.cut(&part, seen == bytes.len());
+        let (end, next) = normalizer.cut(&Part::from(&part), seen == bytes.len());
         assert!(end <= part.bytes.len());
         part.bytes.truncate(end);
         if end > 0 {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use linchpin_ingest::Candidate;
-use linchpin_normalize::{UnitId, UnitKey, unit::UNIT_BYTES_MAX};
+use linchpin_normalize::{UnitId, UnitKey};
 use linchpin_tiering::ledger::COMPLETE_START;
 
-use super::{Job, LIST_EVERY, Shared};
+use super::{Job, LIST_EVERY, PART_BYTES, Shared};
 
 /// Candidates asked for at once.
 const PAGE: usize = 1024;
@@ -17,7 +17,7 @@ const RATIO_MAX: u64 = 200;
 
 /// Whether an object of that size may be cut into parts.
 pub(super) fn may_have_parts(size: u64) -> bool {
-    size.saturating_mul(RATIO_MAX) > UNIT_BYTES_MAX as u64
+    size.saturating_mul(RATIO_MAX) > PART_BYTES as u64
 }
 
 /// The key by which the ledger knows that all of an object is consumed.

@@ -31,6 +31,10 @@ use crate::{deployment::Deployment, exit::Failure};
 
 /// Objects that wait for a worker; listing goes on when there is room.
 const QUEUE_OBJECTS_MAX: usize = 256;
+/// Objects that inflate to more are taken in parts of this size. A quarter of what a unit may be: a part
+/// and the beginning of the next are in memory at once. Parts of an object are known by where they
+/// start, so a change here makes objects that are half taken in start anew.
+const PART_BYTES: usize = linchpin_normalize::unit::UNIT_BYTES_MAX / 4;
 /// How often a service looks for lanes that nobody serves.
 const TAKE_OVER_EVERY: Duration = Duration::from_secs(15);
 /// How often a service lists its feeds again.

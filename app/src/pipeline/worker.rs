@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use linchpin_ingest::{Candidate, Inflater, IngestError, Lease, Limits, Outcome, UnitReader, missing_unit};
 use linchpin_integration::OutEvent;
-use linchpin_normalize::{Carry, Normalized, Normalizer, RawUnit, ReplayUnit, UnitFacts, UnitId, UnitKey};
+use linchpin_normalize::{Carry, Normalized, Normalizer, Part, RawUnit, ReplayUnit, UnitFacts, UnitKey};
 use linchpin_tiering::{
     epoch::{ClosedEpoch, Epoch, EpochContext},
     hot,
@@ -22,7 +22,7 @@ use linchpin_tiering::{
 use tokio::runtime::Handle;
 use ulid::Ulid;
 
-use super::{Job, Shared, feeds::may_have_parts, lanes, matched, now_ms};
+use super::{Job, PART_BYTES, Shared, feeds::may_have_parts, lanes, matched, now_ms};
 use crate::exit::Failure;
 
 /// Most units in one epoch: bounds the facts of a commit.
@@ -31,6 +31,8 @@ const EPOCH_UNITS_MAX: usize = 20_000;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// Tries of `run --once` before it gives up; a service tries for as long as it takes.
 const RETRIES_ONCE: u32 = 60;
+/// zstd level of what no source claims.
+const ARCHIVE_LEVEL: i32 = 3;
 /// Storage class of segments in folders.
 const TIER: &str = "LOCAL";
 
@@ -79,7 +81,7 @@ impl<'s> Worker<'s> {
             since: None,
             normalizer: Normalizer::new(Arc::clone(&deployment.catalog)),
             cutter: Normalizer::new(Arc::clone(&deployment.catalog)).into(),
-            inflater: Inflater::new(Limits::default()),
+            inflater: Inflater::new(limits()),
             outgoing: vec![Vec::new(); shared.outputs.len()],
             outgoing_bytes: 0,
             raw_bytes: 0,
@@ -133,7 +135,7 @@ impl<'s> Worker<'s> {
         self.leases.extend(job.candidate.lease.map(|lease| (job.feed, lease)));
         match self.handle.block_on(open.source.open(&job.candidate)) {
             Ok(body) => {
-                let mut inflater = std::mem::replace(&mut self.inflater, Inflater::new(Limits::default()));
+                let mut inflater = std::mem::replace(&mut self.inflater, Inflater::new(limits()));
                 let outcome = self.units(job, &mut inflater, body);
                 self.inflater = inflater;
                 outcome
@@ -151,9 +153,9 @@ impl<'s> Worker<'s> {
         let open = &self.shared.feeds[job.feed];
         let catalog = Arc::clone(self.normalizer.catalog());
         let cutter = std::mem::replace(&mut self.cutter, Normalizer::new(catalog).into());
-        let cut = |bytes: &[u8], carry: &Carry| {
-            cutter.borrow_mut().cut(&part(open, &job.candidate, bytes, carry), false)
-        };
+        let (key, source) = (&*job.candidate.key, open.feed.source.as_deref());
+        let cut =
+            |bytes: &[u8], carry: &Carry| cutter.borrow_mut().cut(&Part { key, source, bytes, carry }, false);
         let mut reader = UnitReader::new(inflater, body, &open.feed, &job.candidate, &cut);
         let parts = may_have_parts(job.candidate.size);
         while let Some(unit) = reader.next_unit() {
@@ -203,24 +205,49 @@ impl<'s> Worker<'s> {
         }
     }
 
-    /// Takes one unit in. A unit that breaks the normaliser is kept whole, as one event of class 0.
+    /// Takes one unit in, batch by batch. What follows a batch that breaks the normaliser is kept
+    /// whole, as one event of class 0.
     fn unit(&mut self, unit: &RawUnit, archive: u16) -> Result<()> {
-        let done = catch_unwind(AssertUnwindSafe(|| normalize(&mut self.normalizer, unit)));
-        let (facts, level, batches) = done.unwrap_or_else(|_| {
-            tracing::error!(object = %unit.id.object, "the normaliser failed on a unit, which is archived whole");
-            self.normalizer = Normalizer::new(Arc::clone(self.normalizer.catalog()));
-            let whole = self.normalizer.quarantined(unit, "the normaliser failed on this unit");
-            let facts = UnitFacts { source: "unknown".into(), ..UnitFacts::default() };
-            (facts, 3, whole.into_iter().collect())
-        });
         self.since.get_or_insert_with(Instant::now);
         self.raw_bytes += unit.bytes.len() as u64;
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            let pass = self.normalizer.begin(unit);
+            (self.normalizer.facts(&pass), self.normalizer.archive_level(&pass), pass)
+        }));
+        let Ok((facts, level, mut pass)) = begun else {
+            let facts = UnitFacts { source: "unknown".into(), ..UnitFacts::default() };
+            self.epoch.begin(unit, &facts.source, ARCHIVE_LEVEL, archive);
+            self.quarantine(unit, 0, &facts)?;
+            return self.epoch.end(unit, &facts.context).context("cannot build the archive");
+        };
         self.epoch.begin(unit, &facts.source, level, archive);
-        for normalized in &batches {
-            self.epoch.batch(unit, normalized).context("cannot build the archive")?;
-            self.match_outputs(unit, &facts, normalized);
+        loop {
+            let from = pass.position();
+            match catch_unwind(AssertUnwindSafe(|| self.normalizer.batch(unit, &mut pass))) {
+                Ok(Some(normalized)) => self.take(unit, &facts, &normalized)?,
+                Ok(None) => break,
+                Err(_) => {
+                    self.quarantine(unit, from, &facts)?;
+                    break;
+                }
+            }
         }
         self.epoch.end(unit, &facts.context).context("cannot build the archive")
+    }
+
+    fn take(&mut self, unit: &RawUnit, facts: &UnitFacts, normalized: &Normalized) -> Result<()> {
+        self.epoch.batch(unit, normalized).context("cannot build the archive")?;
+        self.match_outputs(unit, facts, normalized);
+        Ok(())
+    }
+
+    fn quarantine(&mut self, unit: &RawUnit, from: usize, facts: &UnitFacts) -> Result<()> {
+        tracing::error!(object = %unit.id.object, from, "the normaliser failed on a unit, which is archived whole");
+        self.normalizer = Normalizer::new(Arc::clone(self.normalizer.catalog()));
+        match self.normalizer.quarantined(unit, from, "the normaliser failed on this unit") {
+            Some(rest) => self.take(unit, facts, &rest),
+            None => Ok(()),
+        }
     }
 
     fn match_outputs(&mut self, unit: &RawUnit, facts: &UnitFacts, normalized: &Normalized) {
@@ -415,23 +442,7 @@ impl<'s> Worker<'s> {
     }
 }
 
-/// Everything a unit gives.
-fn normalize(normalizer: &mut Normalizer, unit: &RawUnit) -> (UnitFacts, i32, Vec<Normalized>) {
-    let mut pass = normalizer.begin(unit);
-    let mut batches = Vec::new();
-    while let Some(normalized) = normalizer.batch(unit, &mut pass) {
-        batches.push(normalized);
-    }
-    (normalizer.facts(&pass), normalizer.archive_level(&pass), batches)
-}
-
-/// The leading bytes of a part of a large object, as a unit.
-fn part(open: &super::OpenFeed, candidate: &Candidate, bytes: &[u8], carry: &Carry) -> RawUnit {
-    let id = UnitId { object: Arc::clone(&candidate.object), start: 0, end: bytes.len() as u64 };
-    RawUnit {
-        id,
-        bytes: bytes::Bytes::copy_from_slice(bytes),
-        carry: carry.clone(),
-        ..missing_unit(&open.feed, candidate, "")
-    }
+/// Limits of what a worker inflates at once.
+fn limits() -> Limits {
+    Limits { unit_bytes: PART_BYTES, ..Limits::default() }
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::eval::{Given, Place, View, enumerate};
 use crate::event::{BaseRow, EventRow, MARK_REJECT, Sink};
-use crate::normalizer::ReplayUnit;
+use crate::pass::ReplayUnit;
 use crate::plan::{Alternative, Candidate, Constant, Expr, Operand, Rule, Target, TargetLeaf};
 use crate::rows::direction;
 use crate::scan::Kind;
