@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use linchpin_ingest::{Candidate, Inflater, IngestError, Lease, Limits, Outcome, UnitReader, missing_unit};
+use linchpin_ingest::{Inflater, IngestError, Lease, Limits, Outcome, UnitReader, missing_unit};
 use linchpin_integration::OutEvent;
 use linchpin_normalize::{Carry, Normalized, Normalizer, Part, RawUnit, ReplayUnit, UnitFacts, UnitKey};
 use linchpin_tiering::{

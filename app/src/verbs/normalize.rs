@@ -10,13 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use arrow::json::LineDelimitedWriter;
-use bytes::Bytes;
 use clap::Args;
 use linchpin_config::{AUTO_SOURCE, suggestion};
 use linchpin_ingest::{Body, Candidate, Feed, FileSource, Inflater, Limits, Source as _, UnitReader};
-use linchpin_normalize::{
-    Carry, Catalog, Delivered, Normalized, Normalizer, Pass, RawUnit, Reject, ReplayUnit, UnitId,
-};
+use linchpin_normalize::{Carry, Catalog, Normalized, Normalizer, Part, Pass, RawUnit, Reject, ReplayUnit};
 use tokio::runtime::Runtime;
 
 use super::sources;
@@ -180,9 +177,9 @@ impl Normalizing {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let (feed, cutter) = (self.feed.clone(), &scratch.cutter);
-        let cut = |bytes: &[u8], carry: &Carry| {
-            cutter.borrow_mut().cut(&part(&feed, candidate, bytes, carry), false)
-        };
+        let (key, source) = (&*candidate.key, feed.source.as_deref());
+        let cut =
+            |bytes: &[u8], carry: &Carry| cutter.borrow_mut().cut(&Part { key, source, bytes, carry }, false);
         let mut reader = UnitReader::new(&mut scratch.inflater, body, &feed, candidate, &cut);
         let mut events = 0;
         while let Some(unit) = reader.next_unit() {
@@ -242,21 +239,6 @@ impl Normalizing {
             (None, Some(index)) => format!("{}, as set", plan(index)),
             (None, None) => "unknown: no mapping recognises it, events are class 0".to_owned(),
         }
-    }
-}
-
-/// A part of an object that is being cut.
-fn part(feed: &Feed, candidate: &Candidate, bytes: &[u8], carry: &Carry) -> RawUnit {
-    RawUnit {
-        id: UnitId { object: Arc::clone(&candidate.object), start: 0, end: bytes.len() as u64 },
-        feed: Arc::clone(&feed.name),
-        key: Arc::clone(&candidate.key),
-        source: feed.source.clone(),
-        bytes: Bytes::copy_from_slice(bytes),
-        carry: carry.clone(),
-        received_ms: candidate.modified_ms,
-        delivered: Delivered::default(),
-        gaps: Vec::new(),
     }
 }
 
