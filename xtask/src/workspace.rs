@@ -50,9 +50,18 @@ impl Workspace {
     }
 }
 
-/// The cargo that runs this task.
+/// The cargo that runs this task, without what it told this program about its own package: build
+/// scripts that look at those variables would run again, and with them half of the dependencies.
 fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let own =
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"];
+    for (name, _) in env::vars_os() {
+        if own.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// What cargo knows of the workspace's own packages.
