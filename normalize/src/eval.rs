@@ -113,9 +113,16 @@ impl<'e> View<'e> {
     }
 
     /// The value of a slot, for the row in hand.
+    #[inline]
     pub(crate) fn slot(&self, slot: u16) -> Option<Place> {
         let first = self.slots.first[usize::from(slot)]?;
-        let Some(row) = self.row.filter(|r| r.scoped[usize::from(slot)]) else { return Some(first) };
+        match self.row.filter(|r| r.scoped[usize::from(slot)]) {
+            None => Some(first),
+            Some(row) => self.slot_of_row(slot, row),
+        }
+    }
+
+    fn slot_of_row(&self, slot: u16, row: &Row<'_>) -> Option<Place> {
         let all = self.slots.all(slot);
         // In the element itself or below it, else in one that holds it.
         let from = all.partition_point(|(element, _)| *element < row.element);
@@ -164,6 +171,12 @@ impl<'e> View<'e> {
         }
     }
 
+    /// Whether an operand is certainly absent: most are, and this costs one look.
+    #[inline]
+    fn lacks(&self, operand: &Operand) -> bool {
+        matches!(operand, Operand::Slot(slot) if self.slots.first[usize::from(*slot)].is_none())
+    }
+
     /// Whether an alternative has a value.
     pub(crate) fn gives(&self, alternative: &'e Alternative) -> bool {
         self.operand(&alternative.operand)
@@ -184,6 +197,9 @@ impl<'e> View<'e> {
     pub(crate) fn expr(&self, expr: &'e Expr) -> Result<Option<Val<'e>>, Fault> {
         let mut fault = None;
         for alternative in &expr.alternatives {
+            if self.lacks(&alternative.operand) {
+                continue;
+            }
             let Some(value) = self.operand(&alternative.operand) else { continue };
             match through(value, &alternative.functions) {
                 Ok(Some(value)) => return Ok(Some(value)),
@@ -241,6 +257,12 @@ impl<'e> View<'e> {
             }
         }
         fault.map_or(Ok(None), Err)
+    }
+
+    /// Whether some rule of the target gives a value. Earlier rules are the simpler ones.
+    pub(crate) fn fills(&self, target: &'e Target, alsos: u64) -> bool {
+        let holds = |c: &&Candidate| c.also.is_none_or(|n| alsos >> n & 1 == 1);
+        target.candidates.iter().rev().filter(holds).any(|c| matches!(self.rule(&c.rule), Ok(Some(_))))
     }
 
     fn rule(&self, rule: &'e Rule) -> Result<Option<Given<'e, 'e>>, Fault> {

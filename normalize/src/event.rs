@@ -20,6 +20,8 @@ pub const MARK_OVERSIZE: &str = "oversize";
 /// An event's bytes, and what framing found wrong with them.
 pub(crate) struct EventFacts<'b> {
     pub bytes: &'b [u8],
+    /// The bytes as text, if they are valid UTF-8.
+    pub text: Option<&'b str>,
     pub broken: Option<ScanError>,
 }
 

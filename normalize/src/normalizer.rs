@@ -226,7 +226,8 @@ impl Normalizer {
         out.events.push(Event { start: frame.start as u32, end: frame.end as u32, sha256 });
         let mut hash = [0; 32];
         hex_into(&sha256[..16], &mut hash);
-        let owner = self.owner(pass, bytes, frame.broken.is_some());
+        let text = std::str::from_utf8(bytes).ok();
+        let owner = self.owner(pass, text.filter(|_| frame.broken.is_none()));
         let source = owner.map(|s| &*self.catalog.plans()[s].name);
         let broken = match pass.source {
             Some(_) => frame.broken,
@@ -242,7 +243,7 @@ impl Normalizer {
             received_ms: pass.received_ms,
             hash,
         };
-        let facts = EventFacts { bytes, broken };
+        let facts = EventFacts { bytes, text, broken };
         let (fields, null) = match &pass.mode {
             Mode::Lines { layouts, null } => (Some(layout(layouts, bytes)), null.as_slice()),
             _ => (None, &[][..]),
@@ -258,9 +259,10 @@ impl Normalizer {
 
     /// The source of a scanned event: the unit's, unless the event is clearly of another one, as in
     /// a stream that several logs share. Then it is scanned anew for that.
-    fn owner(&mut self, pass: &Pass, bytes: &[u8], broken: bool) -> Option<usize> {
+    /// A broken event, without `text`, stays with the unit.
+    fn owner(&mut self, pass: &Pass, text: Option<&str>) -> Option<usize> {
         let own = pass.source?;
-        let (Mode::Json(_), false, Ok(text)) = (&pass.mode, broken, std::str::from_utf8(bytes)) else {
+        let (Mode::Json(_), Some(text)) = (&pass.mode, text) else {
             return Some(own);
         };
         let state = state(&mut self.states, &self.catalog, own);
@@ -271,7 +273,7 @@ impl Normalizer {
         let Some(other) = found.map(|f| f.source).filter(|other| *other != own) else { return Some(own) };
         let scanner = scanner(&mut self.states, &mut self.scratch, &self.catalog, Some(other));
         // It was JSON before, so that it is now.
-        scanner.json(bytes, &mut self.scanned).is_ok().then_some(other)
+        scanner.json(text.as_bytes(), &mut self.scanned).is_ok().then_some(other)
     }
 
     fn gathered(&mut self, out: Gathering) -> Option<Normalized> {
@@ -353,8 +355,8 @@ impl Normalizer {
             None => unknown_fault(&mut self.scratch, &mut self.scanned, bytes),
         };
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
-        let facts = EventFacts { bytes, broken };
-        let owner = self.owner(&pass, bytes, broken.is_some());
+        let facts = EventFacts { bytes, text: std::str::from_utf8(bytes).ok(), broken };
+        let owner = self.owner(&pass, facts.text.filter(|_| broken.is_none()));
         let catalog = Arc::clone(&self.catalog);
         let source = owner.map_or(unit.source, |s| &*catalog.plans()[s].name);
         let unit = ReplayUnit { source, ..unit.clone() };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+    ArrayBuilder, ArrayRef, BooleanBuilder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
     TimestampMicrosecondBuilder,
 };
 
@@ -48,7 +48,12 @@ impl Builder {
         each_builder!(self, b => b.append_nulls(nulls));
     }
 
+    /// Hands over the values, and makes room for as many again: batches of a source are alike.
     fn finish(&mut self) -> ArrayRef {
+        if let Self::Text(b) = self {
+            let next = StringBuilder::with_capacity(b.len(), b.values_slice().len());
+            return Arc::new(std::mem::replace(b, next).finish());
+        }
         each_builder!(self, b => Arc::new(b.finish()))
     }
 }

@@ -103,10 +103,7 @@ impl SourceState {
         if facts.bytes.len() > EVENT_BYTES_MAX {
             return sink.base(&BaseRow { sub: 0, marks: MARK_OVERSIZE, time_micros: None, reject: None });
         }
-        let text = match std::str::from_utf8(facts.bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => String::from_utf8_lossy(facts.bytes),
-        };
+        let text = facts.text.map_or_else(|| String::from_utf8_lossy(facts.bytes), Cow::Borrowed);
         match fields {
             Some(fields) => self.scanner.words(text.as_bytes(), fields, null, scanned),
             // Replacement characters move what follows them: spans must be those of the text.
@@ -230,7 +227,7 @@ impl List<'_> {
 /// One row, if it has what its class requires.
 fn one(class: &ClassPlan, view: View<'_>, alsos: u64, sub: u32, marks: &str, sink: &mut dyn Sink) {
     let missing = class.required.iter().find(|(_, group)| {
-        !group.iter().any(|i| matches!(view.target(&class.targets[usize::from(*i)], alsos), Ok(Some(_))))
+        !group.iter().any(|i| view.fills(&class.targets[usize::from(*i)], alsos))
     });
     let Some((name, _)) = missing else {
         return sink.row(&EventRow { class, view, alsos, sub, marks });

@@ -152,7 +152,7 @@ fn run(deployment: Deployment, once: bool, progress: impl Fn(&Summary) + Sync) -
     let done = AtomicBool::new(false);
     let outcome = thread::scope(|scope| {
         let (shared, done, progress) = (&shared, &done, &progress);
-        scope.spawn(move || {
+        let ticker = scope.spawn(move || {
             while !done.load(Relaxed) {
                 progress(&shared.totals.summary(since));
                 thread::park_timeout(Duration::from_millis(500));
@@ -160,6 +160,7 @@ fn run(deployment: Deployment, once: bool, progress: impl Fn(&Summary) + Sync) -
         });
         let outcome = drive(shared, runtime.handle());
         done.store(true, Relaxed);
+        ticker.thread().unpark();
         outcome
     });
     outcome?;

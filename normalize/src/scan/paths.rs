@@ -21,19 +21,25 @@ struct Node {
     parent: PathId,
     /// Key of an object's member, or `None` for an element of an array.
     key: Option<Box<str>>,
+    members: FxHashMap<Box<str>, PathId>,
+    element: Option<PathId>,
+}
+
+impl Node {
+    fn new(parent: PathId, key: Option<&str>) -> Self {
+        Self { parent, key: key.map(Into::into), members: FxHashMap::default(), element: None }
+    }
 }
 
 /// Every path seen so far; ids are given in order of first appearance and never change.
 #[derive(Debug)]
 pub struct PathTable {
     nodes: Vec<Node>,
-    children: FxHashMap<(PathId, Option<Box<str>>), PathId>,
 }
 
 impl Default for PathTable {
     fn default() -> Self {
-        let node = || Node { parent: PathId::ROOT, key: None };
-        Self { nodes: vec![node(), node()], children: FxHashMap::default() }
+        Self { nodes: vec![Node::new(PathId::ROOT, None), Node::new(PathId::ROOT, None)] }
     }
 }
 
@@ -43,16 +49,20 @@ impl PathTable {
         if parent == PathId::OVERFLOW {
             return parent;
         }
-        let boxed = (parent, key.map(Into::into));
-        if let Some(id) = self.children.get(&boxed) {
-            return *id;
+        let id = PathId(self.nodes.len() as u32);
+        let node = &mut self.nodes[parent.0 as usize];
+        let known = key.map_or(node.element, |key| node.members.get(key).copied());
+        if let Some(known) = known {
+            return known;
         }
-        if self.nodes.len() >= PATHS_MAX {
+        if id.0 as usize >= PATHS_MAX {
             return PathId::OVERFLOW;
         }
-        let id = PathId(self.nodes.len() as u32);
-        self.nodes.push(Node { parent, key: boxed.1.clone() });
-        self.children.insert(boxed, id);
+        match key {
+            Some(key) => _ = node.members.insert(key.into(), id),
+            None => node.element = Some(id),
+        }
+        self.nodes.push(Node::new(parent, key));
         id
     }
 

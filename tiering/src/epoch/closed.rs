@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Rows that small batches are joined to before they are sorted: sorting costs per batch.
-const JOIN_ROWS: usize = 4096;
+const JOIN_ROWS: usize = 1024;
 
 impl Taken {
     pub(super) fn named(self, parts: &BTreeMap<Shelf, Part>) -> (UnitFact, Vec<Shelf>) {

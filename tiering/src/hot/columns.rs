@@ -50,8 +50,8 @@ pub const ROW_GROUP_ROWS_MAX: usize = 131_072;
 pub const PAGE_ROWS_MAX: usize = 8192;
 /// False positives of a bloom filter.
 const BLOOM_FPP: f64 = 0.01;
-/// Level of compression: half the size of none above it is not worth the time it costs.
-const ZSTD_LEVEL: i32 = 3;
+/// Level of compression. On columns of this size the next level is slower and no smaller.
+const ZSTD_LEVEL: i32 = 2;
 /// Columns that hardly repeat: a dictionary would only be thrown away.
 const UNIQUE_COLUMNS: [&str; 4] = ["event_id", "raw_hash", "metadata_uid", "api_request_uid"];
 /// Columns that mostly grow from row to row: stored as differences.

@@ -4,6 +4,7 @@
 //! printed that this run did not measure: what fails to be measured is said on standard error and
 //! makes the run fail.
 
+mod catalogue;
 mod corpus;
 mod crash;
 mod efficiency;
@@ -92,7 +93,7 @@ struct Topic {
 /// Every topic: one row each.
 const TOPICS: &[Topic] = &[
     Topic { name: "spine", measurements: spine::MEASUREMENTS },
-    Topic { name: "catalogue", measurements: &[] },
+    Topic { name: "catalogue", measurements: catalogue::MEASUREMENTS },
     Topic { name: "ingest", measurements: &[] },
     Topic { name: "tiering", measurements: &[] },
     Topic { name: "hunt", measurements: &[] },

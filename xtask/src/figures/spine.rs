@@ -24,7 +24,7 @@ pub(super) const MEASUREMENTS: &[Measurement] = &[
 ];
 
 /// Odd, so that there is a middle one.
-pub(super) const ROUNDS: usize = 3;
+const ROUNDS: usize = 3;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Runs with one and two threads in turn on the same logs; of each the middle time and the largest peak.
