@@ -8,6 +8,8 @@
 pub mod batch;
 pub mod catalog;
 pub mod columns;
+#[cfg(test)]
+mod documents;
 mod eval;
 pub mod event;
 mod framing;
