@@ -42,13 +42,6 @@ const SPINE: &[Shown] = &[
         variables: &[("LINCHPIN_CAMPAIGN_CASES", "60")],
     },
     Shown {
-        name: "tests_passed_100_kills_and_two_workers",
-        package: "linchpin",
-        filter: "crash::",
-        least: 3.0,
-        variables: &[("LINCHPIN_CAMPAIGN_KILLS", "100")],
-    },
-    Shown {
         name: "tests_passed_lanes_and_take_over",
         package: "linchpin",
         filter: "outputs::",
