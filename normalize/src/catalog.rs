@@ -1,11 +1,14 @@
 //! The sources this build knows, and how an object's source is recognised.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use linchpin_config::Diagnostics;
 
-use crate::plan::{Framing, Plan};
+use crate::glob::Glob;
+use crate::plan::{Framing, Header, LineFraming, Plan, Recognise};
 use crate::scan::{Kind, Leaf, PathTable};
+use crate::views::columns::{Cell, Split};
 
 include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
@@ -74,69 +77,157 @@ impl Catalog {
         text: &str,
         leaves: &[Leaf],
         paths: &PathTable,
+        around: Option<Values<'_>>,
     ) -> Option<Recognised> {
         let seen: Vec<(String, &Leaf)> = leaves.iter().map(|leaf| (paths.text(leaf.path), leaf)).collect();
-        let has = |path: &str| seen.iter().any(|(known, _)| under(known, path));
-        let value = |path: &str| {
-            let leaf = seen.iter().find(|(known, _)| known == path)?.1;
+        let has = |path: &str, case| seen.iter().any(|(known, _)| under(known, path, case));
+        let value = |path: &str, case| {
+            if path.starts_with("envelope.") {
+                return around.and_then(|value| value(path)).map(Cow::Owned);
+            }
+            let leaf = seen.iter().find(|(known, _)| same(known, path, case))?.1;
             matches!(leaf.kind, Kind::Text | Kind::Escaped | Kind::Number | Kind::True | Kind::False)
                 .then(|| text.get(leaf.start as usize..leaf.end as usize))
                 .flatten()
+                .map(Cow::Borrowed)
         };
-        self.best(key, |plan| matches!(plan.framing, Framing::Json { .. }).then_some((&has, &value)))
+        self.best(key, |plan| plan.framing.takes_json().then_some((&has, &value)))
     }
 
-    /// The text source whose fields these are, by name and word.
-    pub(crate) fn of_line(&self, key: &str, words: &[&str]) -> Option<Recognised> {
+    /// The text source of a line: what it looks like, or its fields by name and value, must be as a
+    /// source says. `around` gives the values of what the line came in, by path.
+    pub(crate) fn of_line(&self, key: &str, line: &str, place: Place<'_>) -> Option<Recognised> {
+        let mut cells = Cells { line, split: None, found: Vec::new() };
         let candidates = self.plans.iter().enumerate().filter_map(|(source, plan)| {
-            let Framing::Lines { header, known, default, .. } = &plan.framing else { return None };
-            if *header && is_header(words, known) {
-                return Some((source, words.len() + 1));
-            }
-            let layout = default.iter().find(|layout| layout.len() == words.len());
-            let named = |name: &str| words.get(layout?.iter().position(|f| f == name)?).copied();
-            let fits = layout.is_some()
-                && plan.recognise.values.iter().all(|(path, values)| {
-                    named(path).is_some_and(|word| values.iter().any(|v| v.eq_ignore_ascii_case(word)))
-                });
-            fits.then_some((source, plan.recognise.values.len()))
+            let Framing::Lines(lines) = &plan.framing else { return None };
+            let rank = |from: &Recognise| rank(lines, from, &mut cells, place);
+            let content = plan.recognise.iter().filter_map(rank).max()?;
+            Some(Recognised { source, content, path: self.path_parts(source, key) })
         });
-        let ranked = candidates.map(|(source, content)| Recognised {
-            source,
-            content,
-            path: self.path_parts(source, key),
-        });
-        ranked.max_by_key(|r| (r.content, r.path.len(), std::cmp::Reverse(r.source)))
+        candidates.max_by_key(|r| (r.content, r.path.len(), std::cmp::Reverse(r.source)))
     }
 
     fn path_parts(&self, source: usize, key: &str) -> Vec<String> {
-        let parts = &self.plans[source].recognise.path;
+        let parts = &self.plans[source].path;
         parts.iter().filter(|part| contains_ignore_case(key, part)).cloned().collect()
     }
 
     fn best<'f, H, V>(&self, key: &str, ask: impl Fn(&Plan) -> Option<(&'f H, &'f V)>) -> Option<Recognised>
     where
-        H: Fn(&str) -> bool + 'f,
-        V: Fn(&str) -> Option<&'f str> + 'f,
+        H: Fn(&str, bool) -> bool + 'f,
+        V: Fn(&str, bool) -> Option<Cow<'f, str>> + 'f,
     {
         let ranked = self.plans.iter().enumerate().filter_map(|(source, plan)| {
             let (has, value) = ask(plan)?;
-            let from = &plan.recognise;
-            let all = from.has.iter().all(|path| has(path))
-                && (from.any.is_empty() || from.any.iter().any(|path| has(path)))
-                && from.values.iter().all(|(path, values)| {
-                    value(path).is_some_and(|v| values.iter().any(|known| fits(known, v)))
-                });
-            let content = from.has.len() + usize::from(!from.any.is_empty()) + 2 * from.values.len();
-            (all && content > 0).then(|| Recognised { source, content, path: self.path_parts(source, key) })
+            let case = plan.any_case;
+            let content = |from: &Recognise| {
+                let all = from.has.iter().all(|path| has(path, case))
+                    && (from.any.is_empty() || from.any.iter().any(|path| has(path, case)))
+                    && from.values.iter().all(|(path, values)| {
+                        value(path, case).is_some_and(|v| values.iter().any(|known| fits(known, &v)))
+                    });
+                let content = from.has.len() + usize::from(!from.any.is_empty()) + 2 * from.values.len();
+                (all && content > 0).then_some(content)
+            };
+            let content = plan.recognise.iter().filter_map(content).max()?;
+            Some(Recognised { source, content, path: self.path_parts(source, key) })
         });
         ranked.max_by_key(|r| (r.content, r.path.len(), std::cmp::Reverse(r.source)))
     }
 }
 
+/// Gives the values of an envelope by path.
+pub(crate) type Values<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Where a line stands.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// At the beginning of a unit: it may be a header.
+    First,
+    /// Among other lines.
+    Among,
+    /// In an envelope, which has these values.
+    Inside(Values<'a>),
+}
+
+/// A line's values by what separates them, for as long as sources agree on that.
+struct Cells<'l> {
+    line: &'l str,
+    split: Option<Split>,
+    found: Vec<Cell>,
+}
+
+impl Cells<'_> {
+    fn by(&mut self, split: Split) -> &[Cell] {
+        if self.split != Some(split) {
+            split.cells(self.line, &mut self.found);
+            self.split = Some(split);
+        }
+        &self.found
+    }
+}
+
+/// How well a line meets the conditions of a text source, if it does.
+fn rank(lines: &LineFraming, from: &Recognise, cells: &mut Cells<'_>, place: Place<'_>) -> Option<usize> {
+    let line = cells.line;
+    let text = from.text.iter().filter(|text| text.fits(line)).map(Glob::fixed).max();
+    if !from.text.is_empty() && text.is_none() {
+        return None;
+    }
+    if matches!(place, Place::First)
+        && let Some(names) = header(lines, line)
+    {
+        return Some(names);
+    }
+    if from.values.is_empty() {
+        return text.map(|fixed| fixed + 1);
+    }
+    let around = |path: &str| match place {
+        Place::Inside(value) => value(path),
+        Place::First | Place::Among => None,
+    };
+    let columns = &lines.columns;
+    let own = |path: &str, cells: &mut Cells<'_>| {
+        let cells = cells.by(columns.split);
+        let layout = columns.layout(line, cells)?;
+        let names = &columns.layouts[layout];
+        if text.is_none() && columns.by.is_none() && names.len() != cells.len() {
+            return None;
+        }
+        let cell = cells.get(names.iter().position(|name| name == path)?)?;
+        Some(line[cell.start..cell.end].to_owned())
+    };
+    let all = from.values.iter().all(|(path, values)| {
+        let found = if path.starts_with("envelope.") { around(path) } else { own(path, cells) };
+        found.is_some_and(|v| values.iter().any(|known| fits(known, &v)))
+    });
+    all.then_some(text.unwrap_or(0) + 2 * from.values.len())
+}
+
+/// How many fields a line names, if it is the header of a source.
+fn header(lines: &LineFraming, line: &str) -> Option<usize> {
+    let (names, directive) = match &lines.header {
+        Header::None => return None,
+        Header::First => (line, false),
+        Header::Directive(prefix) => (line.strip_prefix(prefix.as_str())?, true),
+    };
+    let split = if directive { Split::Words } else { lines.columns.split };
+    let mut cells = Vec::new();
+    split.cells(names, &mut cells);
+    let words: Vec<&str> = cells.iter().map(|c| &names[c.start..c.end]).collect();
+    let all = || !lines.known.is_empty() && lines.known.iter().all(|name| words.contains(&name.as_str()));
+    (is_header(&words, &lines.known) || directive && all()).then_some(words.len() + 1)
+}
+
 /// Whether a leaf's path is `path` or lies below it.
-pub(crate) fn under(leaf: &str, path: &str) -> bool {
-    leaf.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+pub(crate) fn under(leaf: &str, path: &str, any_case: bool) -> bool {
+    let head = leaf.get(..path.len()).filter(|head| same(head, path, any_case));
+    head.is_some_and(|head| matches!(leaf.as_bytes().get(head.len()), None | Some(b'.' | b'[')))
+}
+
+/// Whether two paths are equal, or but for ASCII case.
+pub(crate) fn same(path: &str, other: &str, any_case: bool) -> bool {
+    path == other || any_case && path.eq_ignore_ascii_case(other)
 }
 
 /// Whether a value is the expected one; a `*` in that stands for any text. ASCII case is ignored.

@@ -53,6 +53,13 @@ impl SlotValues {
         self.multi.resize_with(slots, Vec::new);
     }
 
+    /// Whether the slot has a value, in the element if it is one of a list.
+    pub(crate) fn holds(&self, slot: u16, element: u32) -> bool {
+        let all = self.all(slot);
+        self.first[usize::from(slot)].is_some()
+            && (all.is_empty() || all.last().is_some_and(|(e, _)| *e == element))
+    }
+
     pub(crate) fn set(&mut self, slot: u16, multi: bool, leaf: &Leaf) {
         let slot = usize::from(slot);
         if !multi {
@@ -168,6 +175,13 @@ impl<'e> View<'e> {
                 .map(|t| Val::Text(Cow::Borrowed(t))),
             Operand::Literal(text) => Some(Val::Text(Cow::Borrowed(text))),
             Operand::Tree(_) => None,
+            Operand::Join(parts) => {
+                let mut text = String::new();
+                for part in parts {
+                    text.push_str(&self.operand(part)?.text());
+                }
+                Some(Val::Text(Cow::Owned(text)))
+            }
         }
     }
 
@@ -191,6 +205,11 @@ impl<'e> View<'e> {
         !list.starts_with(row.list)
             || self.ancestor(row.element, leaf.element)
             || leaf.element != 0 && self.ancestor(leaf.element, row.element)
+    }
+
+    /// Whether a leaf is the name of the template that a text fits, which is no part of the event.
+    pub(crate) fn is_template(&self, leaf: &Leaf) -> bool {
+        leaf.start >= self.scanned.len && self.paths.text(leaf.path) == crate::views::PATTERN
     }
 
     /// The first alternative that has a value.
@@ -237,7 +256,10 @@ impl<'e> View<'e> {
     pub(crate) fn select(&self, selector: &'e Selector) -> Found {
         match self.expr(&selector.expr) {
             Ok(Some(value)) => {
-                selector.values.get(value.text().as_ref()).map_or(Found::Other, |v| Found::Known(*v))
+                let text = value.text();
+                let known = selector.values.get(text.as_ref()).copied();
+                let fitting = || selector.globs.iter().find(|(glob, _)| glob.fits(&text)).map(|(_, id)| *id);
+                known.or_else(fitting).map_or(Found::Other, Found::Known)
             }
             Ok(None) | Err(_) => Found::Absent,
         }

@@ -1,5 +1,7 @@
 //! One event between framing and its rows: what a sink of rows is told.
 
+use std::sync::Arc;
+
 use crate::eval::View;
 use crate::plan::ClassPlan;
 use crate::scan::ScanError;
@@ -23,6 +25,8 @@ pub(crate) struct EventFacts<'b> {
     /// The bytes as text, if they are valid UTF-8.
     pub text: Option<&'b str>,
     pub broken: Option<ScanError>,
+    /// When the unit was written, epoch milliseconds.
+    pub received_ms: i64,
 }
 
 /// A row of a class.
@@ -48,6 +52,8 @@ pub(crate) struct BaseRow<'a> {
 pub(crate) trait Sink {
     fn row(&mut self, row: &EventRow<'_>);
     fn base(&mut self, row: &BaseRow<'_>);
+    /// The rows after this are of another source than the unit's event: of one that it carries.
+    fn source(&mut self, name: &Arc<str>);
 }
 
 /// The row of an event that no mapping knows.

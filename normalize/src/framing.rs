@@ -171,7 +171,7 @@ fn envelope(bytes: &[u8], at: usize, arrays: &[String]) -> Option<usize> {
 }
 
 /// One past a value, by brackets and strings only.
-fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub(crate) fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     let mut depth = 0_u32;
     loop {
         match bytes.get(at)? {

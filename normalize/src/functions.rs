@@ -9,7 +9,10 @@
     reason = "the functions of the table have one type"
 )]
 
+mod aws;
 mod azure;
+mod parts;
+mod web;
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -61,7 +64,7 @@ functions! {
     "unix_seconds" "moment in seconds since 1970, fractions allowed" "1.5" => "1500000", |v| unix(&v, 1_000_000);
     "unix_millis" "moment in milliseconds since 1970" "1500" => "1500000", |v| unix(&v, 1000);
     "unix_micros" "moment in microseconds since 1970" "1500000" => "1500000", |v| unix(&v, 1);
-    "ip" "address, also out of `address:port` and `[address]:port`; nothing if it is none" "[2001:db8::1]:443" => "2001:db8::1", ip;
+    "ip" "address, also out of `address:port`, `[address]:port` and `::ffff:address`; nothing if it is none" "[2001:db8::1]:443" => "2001:db8::1", ip;
     "not_ip" "text that is not an address, such as a service's host name" "s3.amazonaws.com" => "s3.amazonaws.com", not_ip;
     "port_of" "port out of `address:port`" "192.0.2.1:443" => "443", port_of;
     "lower" "lower case" "AbC" => "abc", |v| text(v, |t| Some(map(t, str::to_lowercase)));
@@ -80,6 +83,7 @@ functions! {
     "arn_resource" "resource of an ARN: what follows the account" "arn:aws:iam::111122223333:user/ann" => "user/ann", |v| arn(v, 5);
     "azure_subscription" "subscription of an Azure resource id, in lower case; nothing if it has none" "/SUBSCRIPTIONS/0A-1B/RESOURCEGROUPS/RG" => "0a-1b", |v| azure::id_part(v, "subscriptions");
     "azure_group" "resource group of an Azure resource id, in lower case" "/subscriptions/0a/resourceGroups/Shop" => "shop", |v| azure::id_part(v, "resourcegroups");
+    "azure_standard" "regulatory standard that an Azure compliance id belongs to, in lower case" "/subscriptions/0a/providers/Microsoft.Security/regulatoryComplianceStandards/PCI-DSS-4" => "pci-dss-4", |v| azure::id_part(v, "regulatorycompliancestandards");
     "azure_type" "type of an Azure resource id, in lower case" "/subscriptions/0a/providers/Microsoft.Sql/servers/s1/databases/d" => "microsoft.sql/servers/databases", azure::resource_type;
     "azure_verb" "verb of an Azure operation name" "Microsoft.Storage/storageAccounts/listKeys/action" => "listKeys", azure::verb;
     "azure_flow_bytes" "bytes both ways of an Azure flow tuple; nothing if it does not count" "1,a,b,1,2,6,O,E,NX,12,5045,12,5902" => "10947", |v| azure::tuple_sum(&v, [10, 12]);
@@ -90,11 +94,50 @@ functions! {
     "json_code" "`code` in JSON kept as text, at any depth, such as that of an error" "{\"error\":{\"code\":\"Conflict\"}}" => "Conflict", |v| azure::json_member(&v, "code");
     "json_message" "`message` in JSON kept as text, at any depth" "{\"error\":{\"message\":\"no\"}}" => "no", |v| azure::json_member(&v, "message");
     "first_word" "what stands before the first space; all of it without one" "Windows 10" => "Windows", |v| text(v, |t| { let end = t.find(' ').unwrap_or(t.len()); Some(part(t, 0, end)) });
+    "json_text" "text of a JSON string kept as text, or of the first in such a list" "[\"Sales\"]" => "Sales", azure::json_text;
+    "camel_tail" "what follows the first word of a name in camel case" "SecretListVersions" => "ListVersions", azure::camel_tail;
+    "us_datetime" "moment in US notation, UTC unless it says otherwise" "1/1/1970 12:00:01 AM" => "1000000", azure::us_datetime;
     "mac" "hardware address with colons, in lower case; nothing if it is none" "000D3AF87856" => "00:0d:3a:f8:78:56", mac;
     "names_mfa" "whether a list of authentication methods names `mfa`" "pwd,mfa" => "true", names_mfa;
+    "file_name" "file of a path, after the last `\\` or `/`" "C:\\Windows\\cmd.exe" => "cmd.exe", parts::file_name;
+    "folder" "folder of a path, before the last `\\` or `/`" "C:\\Windows\\cmd.exe" => "C:\\Windows", parts::folder;
+    "after_backslash" "what follows the last `\\`" "CORP\\ann" => "ann", |v| text(v, |t| Some(after(t, '\\')));
+    "before_backslash" "what stands before the first `\\`; nothing without one" "CORP\\ann" => "CORP", |v| text(v, |t| before(t, '\\'));
+    "hex" "whole number, hexadecimal after `0x`" "0x1fc" => "508", parts::hex;
+    "seconds_to_millis" "seconds as whole milliseconds" "0.173624s" => "174", parts::seconds_to_millis;
+    "kubernetes_kind" "kind of a Kubernetes resource, with the subresource" "core/v1/namespaces/shop/pods/web/exec" => "pods/exec", parts::kubernetes_kind;
+    "kubernetes_name" "name of a Kubernetes resource" "core/v1/namespaces/shop/pods/web/exec" => "web", parts::kubernetes_name;
+    "kubernetes_namespace" "namespace of a Kubernetes resource; nothing if it belongs to the cluster" "core/v1/namespaces/shop/pods/web" => "shop", parts::kubernetes_namespace;
+    "one_line" "text without white space at its ends, and with single spaces in it" " a\r\n\tb " => "a b", |v| text(v, |t| Some(map(t, |t| t.split_whitespace().collect::<Vec<_>>().join(" "))));
+    "windows_value" "text; nothing for `-` and the codes that Windows writes for no value" "%%1800" => "%%1800", |v| text(v, |t| (!matches!(t.trim(), "-" | "%%1792" | "%%1793" | "%%1794" | "%%1797")).then_some(t));
+    "file_time" "moment in seconds since 1970 that a file may be of; nothing for zeros and garbage" "1.5" => "1500000", parts::file_time;
+    "before_at" "what stands before the first `@`; all of it without one" "ann@CORP.EXAMPLE.COM" => "ann", |v| text(v, |t| { let end = t.find('@').unwrap_or(t.len()); Some(part(t, 0, end)) });
+    "common_name" "first common name of a directory's distinguished name; what is none stays as it is" "CN=Ann,CN=Users,DC=example,DC=com" => "Ann", parts::common_name;
+    "windows_outcome" "Success or Failure, from a Windows audit event's type or keywords" "0x8010000000000000" => "Failure", parts::windows_outcome;
+    "hash_value" "strongest hash of a list `MD5=…,SHA256=…`" "MD5=0a,SHA256=1b" => "1b", parts::hash_value;
+    "hash_algorithm" "algorithm of the strongest hash of such a list" "MD5=0a,SHA256=1b" => "SHA-256", parts::hash_algorithm;
     "protocol_name" "name of an IANA protocol number" "6" => "tcp", protocol_name;
     "protocol_num" "IANA number of a protocol's name or of its first letter" "T" => "6", protocol_num;
     "ip_version" "OCSF caption of an address's version" "192.0.2.1" => "Internet Protocol version 4 (IPv4)", ip_version;
+    "aws_region" "region of an AWS availability zone" "us-west-2-lax-1a" => "us-west-2", aws::region;
+    "aws_host_region" "region in a host name of AWS" "s3.eu-west-1.amazonaws.com" => "eu-west-1", aws::host_region;
+    "negative_is_none" "the number, unless it is negative, which stands for none" "0.5" => "0.5", |v| text(v, |t| (!t.starts_with('-')).then_some(t));
+    "guardduty_severity" "band of a GuardDuty severity" "5.5" => "Medium", |v| aws::guardduty_severity(&v);
+    "kubernetes_user_type" "kind of a Kubernetes user: Service, System, User" "system:serviceaccount:shop:api" => "Service", |v| aws::kubernetes_user_type(&v);
+    "before_last_slash" "what stands before the last `/`; nothing without one" "regional/webacl/shop/1a" => "regional/webacl/shop", |v| text(v, |t| { let end = t.rfind('/')?; Some(part(t, 0, end)) });
+    "not_dash" "the value, unless it is the `-` that stands for none" "x" => "x", |v| text(v, |t| (t != "-").then_some(t));
+    "url_scheme" "scheme of a URL; nothing without one" "https://example.com:8443/a?b=1" => "https", web::url_scheme;
+    "url_host" "host of a URL, of `host:port` or of a `Host` header" "https://example.com:8443/a?b=1" => "example.com", web::url_host;
+    "url_port" "port that a URL or `host:port` names" "https://example.com:8443/a?b=1" => "8443", |v| web::url_port(&v);
+    "url_path" "path of a URL, without its query" "https://example.com:8443/a?b=1" => "/a", web::url_path;
+    "url_query" "query of a URL" "https://example.com:8443/a?b=1" => "b=1", web::url_query;
+    "http_activity" "OCSF activity of an HTTP method" "GET" => "Get", web::http_activity;
+    "round" "nearest whole number" "101.51" => "102", |v| web::round(&v);
+    "http_outcome" "Success or Failure, by an HTTP status" "404" => "Failure", |v| web::http_outcome(&v);
+    "dns_name" "DNS name without the final dot" "www.example.com." => "www.example.com", web::dns_name;
+    "clf_time" "moment in the Common Log Format, also in brackets" "01/Jan/1970:01:00:01 +0100" => "1000000", |v| web::clf_time(&v);
+    "basic_time" "moment such as `20250304 09:00:00`, in UTC" "19700101 00:00:01" => "1000000", |v| web::basic_time(&v);
+    "us_time" "moment such as `Jan 19, 2023, 10:46:15 PM`, in UTC" "Jan 1, 1970, 12:00:01 AM" => "1000000", |v| web::us_time(&v);
 }
 
 fn text<'e>(value: Val<'e>, apply: impl FnOnce(Cow<'e, str>) -> Option<Cow<'e, str>>) -> Outcome<'e> {
@@ -138,9 +181,23 @@ fn unix<'e>(value: &Val<'_>, micros_per_unit: i64) -> Outcome<'e> {
     micros.map(|t| Some(Val::Time(t))).ok_or("not a Unix time")
 }
 
+/// `1.663703546405E9`: as a number with fewer fractional digits.
+fn scientific(mantissa: &str, exponent: &str, micros_per_unit: i64) -> Option<i64> {
+    let exponent = exponent.trim_start_matches('+').parse::<usize>().ok().filter(|e| *e <= 18)?;
+    let (whole, digits) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let moved = digits.len().min(exponent);
+    let zeros = "0".repeat(exponent - moved);
+    let text = format!("{whole}{}{zeros}.{}0", &digits.get(..moved)?, &digits.get(moved..)?);
+    fractional(&text, micros_per_unit)
+}
+
 /// A decimal fraction in exact arithmetic: an `f64` loses microseconds.
 fn fractional(text: &str, micros_per_unit: i64) -> Option<i64> {
-    let (whole, digits) = text.trim().split_once('.')?;
+    let text = text.trim();
+    if let Some((mantissa, exponent)) = text.split_once(['e', 'E']) {
+        return scientific(mantissa, exponent, micros_per_unit);
+    }
+    let (whole, digits) = text.split_once('.')?;
     let base = whole.parse::<i64>().ok()?.checked_mul(micros_per_unit)?;
     let mut unit = micros_per_unit;
     let mut micros = 0;
@@ -169,7 +226,16 @@ fn address(text: &str) -> Option<(usize, usize, Option<&str>)> {
 }
 
 fn ip(value: Val<'_>) -> Outcome<'_> {
-    text(value, |t| address(&t).map(|(start, end, _)| (start, end)).map(|(start, end)| part(t, start, end)))
+    text(value, |t| {
+        let (start, end, _) = address(&t)?;
+        // An IPv4 address in the clothes of IPv6 is the same address.
+        let plain = t.get(start..start + 7).filter(|head| head.eq_ignore_ascii_case("::ffff:"));
+        let start = match plain {
+            Some(_) if t[start + 7..end].parse::<std::net::Ipv4Addr>().is_ok() => start + 7,
+            _ => start,
+        };
+        Some(part(t, start, end))
+    })
 }
 
 fn not_ip(value: Val<'_>) -> Outcome<'_> {

@@ -10,12 +10,15 @@ pub mod catalog;
 pub mod columns;
 #[cfg(test)]
 mod documents;
+mod envelope;
 mod eval;
 pub mod event;
 mod framing;
 pub mod functions;
+pub mod glob;
 #[cfg(test)]
 mod goldens;
+mod lines;
 mod mapping;
 pub mod normalizer;
 pub mod pass;
@@ -30,6 +33,7 @@ mod source;
 mod tests;
 pub mod unit;
 pub mod value;
+pub mod views;
 
 pub use batch::{Event, EventBatch, Normalized, Reject, UnitFacts};
 pub use catalog::{Catalog, Recognised};

@@ -9,19 +9,23 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::batch::{BATCH_ROWS_MAX, Event, EventBatch, Normalized, UnitFacts};
-use crate::catalog::{Catalog, Recognised, is_header, known_name};
+use crate::catalog::{Catalog, Place, Recognised};
+use crate::envelope::{Opener, SCRATCH_PATHS_MAX, Within};
 use crate::event::EventFacts;
 use crate::framing::{self, Frame, JsonFrames};
+use crate::lines::{self, LineMode, Lines, last_block};
 use crate::pass::{Mode, Part, Pass, ReplayUnit};
-use crate::plan::{Framing, Plan};
+use crate::plan::{Framing, Header};
 use crate::rows::Rows;
-use crate::scan::{PathId, ScanError, Scanned, Scanner};
+use crate::scan::{ScanError, Scanned, Scanner};
 use crate::sink::{ColumnSink, Gathering};
 use crate::source::SourceState;
 use crate::unit::{Carry, EVENT_BYTES_MAX, RawUnit, UnitKey, hex_into};
 
-/// Most paths the scanner for unrecognised data keeps before it starts afresh.
-const SCRATCH_PATHS_MAX: usize = 4096;
+/// The context of JSON of a source that comes as text as well.
+const AS_JSON: &[u8] = b"{}";
+/// Lines of a text that are looked at to recognise its source.
+const LINES_LOOKED_AT: usize = 8;
 
 /// Normalises units; keeps the scanners of the sources it has met, so one per thread.
 pub struct Normalizer {
@@ -74,54 +78,49 @@ impl Normalizer {
     fn frame(&mut self, unit: &Part<'_>, pass: &mut Pass) {
         let bytes = unit.bytes;
         let plan = pass.source.map(|s| Arc::clone(&self.catalog.plans()[s]));
+        let json = unit.carry.in_array || unit.carry.plain || framing::is_json(bytes);
         pass.mode = match plan.as_deref().map(|p| &p.framing) {
-            Some(Framing::Json { .. }) => {
+            Some(framing) if framing.takes_json() && (json || !matches!(framing, Framing::Lines(_))) => {
+                if matches!(framing, Framing::Lines(_)) {
+                    pass.context = Bytes::from_static(AS_JSON);
+                }
                 Mode::Json(JsonFrames::inside(unit.carry.in_array, unit.carry.plain))
             }
-            Some(Framing::Lines { .. }) => {
-                if unit.carry.context.is_empty() {
-                    if let Some(line) = framing::next_line(bytes, 0)
-                        && plan.as_deref().is_some_and(|p| names_fields(p, &bytes[line.start..line.end]))
-                    {
-                        pass.context = Bytes::copy_from_slice(&bytes[line.start..line.end]);
-                        pass.at = line.end;
-                    }
-                } else {
-                    pass.context = unit.carry.context.clone();
-                }
+            Some(Framing::Lines(lines)) => {
+                lines::header(unit, lines, pass);
                 self.lines(pass.source, &pass.context)
             }
-            None if unit.carry.in_array || unit.carry.plain || framing::is_json(bytes) => {
-                Mode::Json(JsonFrames::inside(unit.carry.in_array, unit.carry.plain))
-            }
-            None if is_text(bytes) => Mode::Lines { layouts: Vec::new(), null: Vec::new() },
-            None => Mode::Blob,
+            None if json => Mode::Json(JsonFrames::inside(unit.carry.in_array, unit.carry.plain)),
+            _ if is_text(bytes) => Mode::Lines(LineMode::default()),
+            _ => Mode::Blob,
         };
     }
 
     /// Fields of a text source: those of the header, else the usual ones.
     fn lines(&mut self, source: Option<usize>, context: &[u8]) -> Mode {
-        let Some(source) = source else { return Mode::Lines { layouts: Vec::new(), null: Vec::new() } };
+        let Some(source) = source else { return Mode::Lines(LineMode::default()) };
         let plan = Arc::clone(&self.catalog.plans()[source]);
-        let Framing::Lines { known, default, null, .. } = &plan.framing else {
+        if !matches!(plan.framing, Framing::Lines(_)) || context == AS_JSON {
             return Mode::Json(JsonFrames::default());
-        };
-        let header = String::from_utf8_lossy(context);
+        }
         let paths = &mut state(&mut self.states, &self.catalog, source).scanner.paths;
-        let layouts = if context.is_empty() {
-            default.iter().map(|names| names.iter().map(|name| paths.field(name)).collect()).collect()
-        } else {
-            let name = |word| known_name(word, known).unwrap_or(word);
-            vec![header.split_ascii_whitespace().map(|word| paths.field(name(word))).collect()]
-        };
-        Mode::Lines { layouts, null: null.clone().into_bytes() }
+        Mode::Lines(LineMode::new(&plan, context, paths))
     }
 
     fn recognise(&mut self, key: &str, bytes: &[u8]) -> Option<Recognised> {
         if !framing::is_json(bytes) {
-            let line = framing::next_line(bytes, 0)?;
-            let line = std::str::from_utf8(&bytes[line.start..line.end]).ok()?;
-            return self.catalog.of_line(key, &line.split_ascii_whitespace().collect::<Vec<_>>());
+            let mut at = 0;
+            // A line that only part of says nothing of the others: look at a few.
+            for _ in 0..LINES_LOOKED_AT {
+                let line = framing::next_line(bytes, at)?;
+                at = line.end;
+                if let Ok(line) = std::str::from_utf8(&bytes[line.start..line.end])
+                    && let Some(found) = self.catalog.of_line(key, line, Place::First)
+                {
+                    return Some(found);
+                }
+            }
+            return None;
         }
         self.fresh_scratch();
         let mut frames = JsonFrames::default();
@@ -132,7 +131,7 @@ impl Normalizer {
             if frame.broken.is_none()
                 && let Ok(text) = std::str::from_utf8(&bytes[frame.start..frame.end])
                 && let Some(found) =
-                    self.catalog.of_json(key, text, &self.scanned.leaves, &self.scratch.paths)
+                    self.catalog.of_json(key, text, &self.scanned.leaves, &self.scratch.paths, None)
             {
                 return Some(found);
             }
@@ -211,7 +210,11 @@ impl Normalizer {
                 let scanner = scanner(&mut self.states, &mut self.scratch, &self.catalog, pass.source);
                 frames.next(bytes, pass.at, arrays, scanner, &mut self.scanned)
             }
-            Mode::Lines { .. } => framing::next_line(bytes, pass.at),
+            Mode::Lines(_) => {
+                let plan = pass.source.map(|s| &self.catalog.plans()[s].framing);
+                let Some(Framing::Lines(lines)) = plan else { return framing::next_line(bytes, pass.at) };
+                lines::next_record(bytes, pass.at, lines)
+            }
             Mode::Blob => {
                 let end = bytes.len().min(pass.at + EVENT_BYTES_MAX);
                 (pass.at < end).then_some(Frame { start: pass.at, end, broken: None })
@@ -240,18 +243,25 @@ impl Normalizer {
             key: pass.key,
             offset: frame.start as u32,
             source: source.unwrap_or("unknown"),
+            inner: None,
             received_ms: pass.received_ms,
             hash,
         };
-        let facts = EventFacts { bytes, text, broken };
-        let (fields, null) = match &pass.mode {
-            Mode::Lines { layouts, null } => (Some(layout(layouts, bytes)), null.as_slice()),
-            _ => (None, &[][..]),
-        };
+        let facts = EventFacts { bytes, text, broken, received_ms: pass.received_ms };
         match owner {
             Some(source) => {
                 let state = state(&mut self.states, &self.catalog, source);
-                state.event(&facts, fields, null, &mut self.scanned, &mut sink);
+                let lines = lines_of(pass, source, frame.start as u32, state);
+                let (catalog, states, scratch) = (&self.catalog, &mut self.states, &mut self.scratch);
+                let mut opener = Opener { catalog, states, scratch };
+                opener.event(
+                    source,
+                    &facts,
+                    lines.as_deref(),
+                    &Within::default(),
+                    &mut self.scanned,
+                    &mut sink,
+                );
             }
             None => crate::event::unknown(&facts, &mut sink),
         }
@@ -262,18 +272,32 @@ impl Normalizer {
     /// A broken event, without `text`, stays with the unit.
     fn owner(&mut self, pass: &Pass, text: Option<&str>) -> Option<usize> {
         let own = pass.source?;
-        let (Mode::Json(_), Some(text)) = (&pass.mode, text) else {
+        let Some(text) = text else { return Some(own) };
+        if let Mode::Lines(_) = pass.mode {
+            return Some(self.line_owner(own, text));
+        }
+        if !matches!(pass.mode, Mode::Json(_)) {
             return Some(own);
-        };
+        }
         let state = state(&mut self.states, &self.catalog, own);
         if state.recognises(text, &self.scanned) {
             return Some(own);
         }
-        let found = self.catalog.of_json("", text, &self.scanned.leaves, &state.scanner.paths);
+        let found = self.catalog.of_json("", text, &self.scanned.leaves, &state.scanner.paths, None);
         let Some(other) = found.map(|f| f.source).filter(|other| *other != own) else { return Some(own) };
         let scanner = scanner(&mut self.states, &mut self.scratch, &self.catalog, Some(other));
         // It was JSON before, so that it is now.
         scanner.json(text.as_bytes(), &mut self.scanned).is_ok().then_some(other)
+    }
+
+    /// The source of a line: the unit's, unless it is clearly of another one.
+    fn line_owner(&self, own: usize, line: &str) -> usize {
+        let plan = &self.catalog.plans()[own];
+        let headed = matches!(&plan.framing, Framing::Lines(lines) if lines.header != Header::None);
+        if headed || plan.recognise.iter().any(|r| r.fits_line(line)) {
+            return own;
+        }
+        self.catalog.of_line("", line, Place::Among).map_or(own, |found| found.source)
     }
 
     fn gathered(&mut self, out: Gathering) -> Option<Normalized> {
@@ -324,7 +348,10 @@ impl Normalizer {
         let (mut end, mut in_array, mut plain) = (0, false, false);
         match &pass.mode {
             _ if last => end = bytes.len(),
-            Mode::Lines { .. } => end = line_end,
+            Mode::Lines(_) => {
+                let plan = pass.source.map(|s| &self.catalog.plans()[s].framing);
+                end = lines::records_end(plan, &bytes[..line_end]);
+            }
             Mode::Blob => end = bytes.len(),
             Mode::Json(_) => {
                 while let Some(frame) = self.next_frame(bytes, &mut pass) {
@@ -344,7 +371,11 @@ impl Normalizer {
         if end == 0 {
             return (0, part.carry.clone());
         }
-        (end, Carry { in_array, plain, context: pass.context, source })
+        let context = match &pass.mode {
+            Mode::Lines(_) => last_block(&pass.context).into(),
+            _ => pass.context,
+        };
+        (end, Carry { in_array, plain, context, source })
     }
 
     /// Full OCSF documents of one event, one for each of its rows.
@@ -355,20 +386,27 @@ impl Normalizer {
             None => unknown_fault(&mut self.scratch, &mut self.scanned, bytes),
         };
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
-        let facts = EventFacts { bytes, text: std::str::from_utf8(bytes).ok(), broken };
-        let owner = self.owner(&pass, facts.text.filter(|_| broken.is_none()));
+        let text = std::str::from_utf8(bytes).ok();
+        let facts = EventFacts { bytes, text, broken, received_ms: pass.received_ms };
+        let owner = self.owner(&pass, text.filter(|_| broken.is_none()));
         let catalog = Arc::clone(&self.catalog);
         let source = owner.map_or(unit.source, |s| &*catalog.plans()[s].name);
         let unit = ReplayUnit { source, ..unit.clone() };
         let mut sink = crate::render::DocumentSink::new(&unit, offset, bytes, sha256);
-        let (fields, null) = match &pass.mode {
-            Mode::Lines { layouts, null } => (Some(layout(layouts, bytes)), null.as_slice()),
-            _ => (None, &[][..]),
-        };
         match owner {
             Some(source) => {
                 let state = state(&mut self.states, &self.catalog, source);
-                state.event(&facts, fields, null, &mut self.scanned, &mut sink);
+                let lines = lines_of(&pass, source, offset, state);
+                let (catalog, states, scratch) = (&self.catalog, &mut self.states, &mut self.scratch);
+                let mut opener = Opener { catalog, states, scratch };
+                opener.event(
+                    source,
+                    &facts,
+                    lines.as_deref(),
+                    &Within::default(),
+                    &mut self.scanned,
+                    &mut sink,
+                );
             }
             None => crate::event::unknown(&facts, &mut sink),
         }
@@ -394,21 +432,11 @@ fn unknown_fault(scanner: &mut Scanner, out: &mut Scanned, bytes: &[u8]) -> Opti
     bytes.starts_with(b"{").then(|| whole(scanner, out, bytes)).flatten()
 }
 
-/// Whether a line is the header of a text source.
-fn names_fields(plan: &Plan, line: &[u8]) -> bool {
-    let Framing::Lines { header: true, known, .. } = &plan.framing else { return false };
-    let line = String::from_utf8_lossy(line);
-    is_header(&line.split_ascii_whitespace().collect::<Vec<_>>(), known)
-}
-
-/// The fields of a line: those of the first layout with as many names as it has words.
-fn layout<'l>(layouts: &'l [Vec<PathId>], line: &[u8]) -> &'l [PathId] {
-    let Some((first, rest)) = layouts.split_first() else { return &[] };
-    if rest.is_empty() {
-        return first;
-    }
-    let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
-    layouts.iter().find(|layout| layout.len() == words).unwrap_or(first)
+/// How a source reads the line at `offset`: as the unit's header says, or as its mapping says where
+/// the line is in a unit of another source.
+fn lines_of(pass: &Pass, source: usize, offset: u32, state: &mut SourceState) -> Option<Arc<Lines>> {
+    let Mode::Lines(mode) = &pass.mode else { return None };
+    if pass.source == Some(source) { mode.at(offset).map(Arc::clone) } else { state.lines() }
 }
 
 fn is_text(bytes: &[u8]) -> bool {

@@ -4,18 +4,14 @@ use bytes::Bytes;
 
 use crate::catalog::Recognised;
 use crate::framing::JsonFrames;
-use crate::scan::PathId;
+use crate::lines::LineMode;
 use crate::unit::{Carry, RawUnit, UnitKey};
 
 /// How the events of a unit are found.
 #[derive(Debug, Clone)]
 pub(crate) enum Mode {
     Json(JsonFrames),
-    /// `layouts` are the fields of lines, by the number of words if there are several.
-    Lines {
-        layouts: Vec<Vec<PathId>>,
-        null: Vec<u8>,
-    },
+    Lines(LineMode),
     /// Neither JSON nor text: the unit is one event.
     Blob,
 }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::{
+    envelope::Carry,
     functions::Function,
+    glob::Glob,
     schema::{Attribute, Class},
+    views::{Open, columns::Columns},
 };
 
 /// Most `also` entries of one class; their outcomes ride in one word.
@@ -26,12 +29,24 @@ pub struct Plan {
     pub title: String,
     /// zstd level of its archive blocks.
     pub archive_level: i32,
-    /// How an object of it is recognised.
-    pub recognise: Recognise,
+    /// Parts of the delivered key; each that occurs makes the source more likely.
+    pub path: Vec<String>,
+    /// How an object of it is recognised: by one of these.
+    pub recognise: Vec<Recognise>,
     /// How events are found in a unit.
     pub framing: Framing,
     /// Classes in order; the first whose conditions hold is taken, the last has none.
     pub classes: Vec<ClassPlan>,
+    /// Prefixes of paths: what an event has below the second is what rules name below the first.
+    pub(crate) aliases: Vec<(Box<str>, Box<str>)>,
+    /// Keys are compared without ASCII case.
+    pub(crate) any_case: bool,
+    /// Words that stand for no value.
+    pub(crate) null: Vec<String>,
+    /// Paths whose values are events of other sources.
+    pub(crate) carries: Vec<Carry>,
+    /// Paths whose text is opened.
+    pub(crate) opens: Vec<Open>,
     pub(crate) slots: Slots,
     pub(crate) selectors: Vec<Selector>,
 }
@@ -39,8 +54,8 @@ pub struct Plan {
 /// What tells an object of this source from others.
 #[derive(Debug, Default)]
 pub struct Recognise {
-    /// Parts of the delivered key; each that occurs makes the source more likely.
-    pub path: Vec<String>,
+    /// Texts of which a line must fit one.
+    pub text: Vec<Glob>,
     /// Paths that the first event must have.
     pub has: Vec<String>,
     /// Paths of which the first event must have one.
@@ -48,6 +63,13 @@ pub struct Recognise {
     /// Values that the first event must have at a path (ASCII case is ignored, one `*` stands for
     /// any text).
     pub values: Vec<(String, Vec<String>)>,
+}
+
+impl Recognise {
+    /// Whether a line, alone, may be of the source: one that says nothing of its lines takes all.
+    pub(crate) fn fits_line(&self, line: &str) -> bool {
+        self.text.is_empty() || self.text.iter().any(|text| text.fits(line))
+    }
 }
 
 /// How events are found in a unit.
@@ -58,18 +80,45 @@ pub enum Framing {
         /// Envelope keys beside `Records` and `records`.
         arrays: Vec<String>,
     },
-    /// One event a line, white-space separated words.
-    Lines {
-        /// The first line may name the fields.
-        header: bool,
-        /// Names of a header line; a first line of mostly these is a header.
-        known: Vec<String>,
-        /// Names of the fields when there is no header; of several the first with as many names as
-        /// the line has words.
-        default: Vec<Vec<String>>,
-        /// The word that stands for no value.
-        null: String,
-    },
+    /// One event a line.
+    Lines(LineFraming),
+}
+
+/// How a line is an event.
+#[derive(Debug, Default)]
+pub struct LineFraming {
+    /// How its values are separated and named; without names the whole line is `message`.
+    pub columns: Columns,
+    /// Where a header names the values.
+    pub header: Header,
+    /// Names of a header line; a first line of mostly these is a header.
+    pub known: Vec<String>,
+    /// What the first line of an event looks like; other lines belong to the event before them.
+    pub begins: Vec<Glob>,
+    /// The source comes as JSON as well.
+    pub json: bool,
+}
+
+/// Where a text names its values.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Header {
+    /// Nowhere.
+    #[default]
+    None,
+    /// In the first line, if it has mostly known names.
+    First,
+    /// In lines that begin like this; other lines that begin with `#` are no events either.
+    Directive(String),
+}
+
+impl Framing {
+    /// Whether objects of the source may be JSON.
+    pub fn takes_json(&self) -> bool {
+        match self {
+            Self::Json { .. } => true,
+            Self::Lines(lines) => lines.json,
+        }
+    }
 }
 
 /// Paths that the plan wants, by canonical text.
@@ -79,9 +128,53 @@ pub(crate) struct Slots {
     /// Whether the path passes an array: then every element's value is kept.
     pub multi: Vec<bool>,
     pub paths: Vec<Box<str>>,
+    /// Paths in lower case, for plans that compare keys without case.
+    pub folded: FxHashMap<Box<str>, u16>,
+}
+
+impl Plan {
+    /// The slot of an event's path, and whether it has it by an alias only.
+    pub(crate) fn slot(&self, path: &str) -> Option<(u16, bool)> {
+        if let Some(slot) = self.slots.of(path, self.any_case) {
+            return Some((slot, false));
+        }
+        self.aliases.iter().find_map(|(to, from)| {
+            let other = renamed(path, from, to, self.any_case)?;
+            self.slots.of(&other, self.any_case).map(|slot| (slot, true))
+        })
+    }
+}
+
+/// A path below `from` as one below `to`.
+pub(crate) fn renamed(path: &str, from: &str, to: &str, any_case: bool) -> Option<String> {
+    let head = path.get(..from.len())?;
+    if head != from && !(any_case && head.eq_ignore_ascii_case(from)) {
+        return None;
+    }
+    let mut rest = &path[from.len()..];
+    if !from.is_empty() && !rest.starts_with(['.', '[']) || rest.is_empty() {
+        return None;
+    }
+    if to.is_empty() {
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+        return Some(rest.to_owned());
+    }
+    let dot = if rest.starts_with(['.', '[']) { "" } else { "." };
+    Some(format!("{to}{dot}{rest}"))
 }
 
 impl Slots {
+    fn of(&self, path: &str, any_case: bool) -> Option<u16> {
+        let exact = self.by_path.get(path).copied();
+        let folded = || self.folded.get(path.to_ascii_lowercase().as_str()).copied();
+        exact.or_else(|| if any_case { folded() } else { None })
+    }
+
+    /// Prepares look-ups without case.
+    pub(crate) fn fold(&mut self) {
+        self.folded = self.by_path.iter().map(|(p, n)| (p.to_ascii_lowercase().into(), *n)).collect();
+    }
+
     pub(crate) fn add(&mut self, path: &str) -> u16 {
         if let Some(slot) = self.by_path.get(path) {
             return *slot;
@@ -99,6 +192,8 @@ impl Slots {
 pub(crate) struct Selector {
     pub expr: Expr,
     pub values: FxHashMap<Box<str>, u16>,
+    /// Values with a star, the most particular first.
+    pub globs: Vec<(Glob, u16)>,
 }
 
 /// What a selector found.
@@ -248,4 +343,6 @@ pub(crate) enum Operand {
     Literal(Arc<str>),
     /// Everything below a path (canonical).
     Tree(Box<str>),
+    /// Texts one after the other; nothing if one of them is missing.
+    Join(Vec<Operand>),
 }

@@ -24,19 +24,21 @@ pub(crate) struct ColumnSink<'a> {
     pub key: UnitKey,
     pub offset: u32,
     pub source: &'a str,
+    /// Source of a carried event.
+    pub inner: Option<Arc<str>>,
     pub received_ms: i64,
     pub hash: [u8; 32],
 }
 
 impl<'a> ColumnSink<'a> {
-    fn facts<'f>(&self, sub: u32, marks: &'f str) -> RowFacts<'f>
+    fn facts<'f>(&self, sub: u32, marks: &'f str, inner: Option<&'f str>) -> RowFacts<'f>
     where
         'a: 'f,
     {
         RowFacts {
             event_id: EventId::new(self.key, self.offset, sub).hex(),
             raw_hash: self.hash,
-            source: self.source,
+            source: inner.unwrap_or(self.source),
             marks,
             received_ms: self.received_ms,
         }
@@ -50,7 +52,8 @@ impl<'a> ColumnSink<'a> {
 
 impl Sink for ColumnSink<'_> {
     fn row(&mut self, row: &EventRow<'_>) {
-        let facts = self.facts(row.sub, row.marks);
+        let inner = self.inner.clone();
+        let facts = self.facts(row.sub, row.marks, inner.as_deref());
         let (rejects, offset) = (&mut self.out.rejects, u64::from(self.offset));
         self.rows.row(
             row.class,
@@ -65,11 +68,17 @@ impl Sink for ColumnSink<'_> {
     }
 
     fn base(&mut self, base: &BaseRow<'_>) {
-        self.rows.base(&self.facts(base.sub, base.marks), base.time_micros);
+        let inner = self.inner.clone();
+        let facts = self.facts(base.sub, base.marks, inner.as_deref());
+        self.rows.base(&facts, base.time_micros);
         if let Some((at, reason)) = &base.reject {
             let offset = u64::from(self.offset);
             self.out.rejects.push(Reject { offset, at: *at, field: None, reason: reason.clone() });
         }
         self.addressed(base.sub);
+    }
+
+    fn source(&mut self, name: &Arc<str>) {
+        self.inner = Some(Arc::clone(name));
     }
 }

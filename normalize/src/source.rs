@@ -3,16 +3,19 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::catalog::{fits, under};
+use crate::catalog::{fits, same, under};
+use crate::envelope::{Around, Borrowed, Carried};
 use crate::eval::{Given, Place, Row, SlotValues, View, alsos};
 use crate::event::{
     BaseRow, EventFacts, EventRow, MARK_DUPLICATE, MARK_HEARTBEAT, MARK_OVERSIZE, MARK_REJECT, MARK_UTF8,
     Sink, reason,
 };
-use crate::plan::{ClassPlan, Each, Found, Plan, Recognise};
-use crate::scan::{PathId, Scanned, Scanner};
+use crate::lines::Lines;
+use crate::plan::{ClassPlan, Each, Found, Framing, Plan, Recognise};
+use crate::scan::{Kind, PathId, PathTable, Scanned, Scanner};
 use crate::unit::{EVENT_BYTES_MAX, SUB_BITS};
 use crate::value::Val;
+use crate::views::{Views, columns::Cell};
 
 /// Bits of the conditions of `recognise`: one for `any`, then those of `values`, then of `has`.
 const ANY: u64 = 1;
@@ -28,14 +31,21 @@ pub(crate) struct SourceState {
     pub scanner: Scanner,
     /// For each path, its slot.
     slot_of: Vec<u16>,
+    /// For each path, whether it has its slot by an alias only.
+    aliased: Vec<bool>,
     slots: SlotValues,
     found: Vec<Found>,
     /// For each class with `each`: how far below its elements a path is, in array levels.
     below: Vec<Vec<u8>>,
     /// For each class with `each`: the slots whose paths pass its list.
     scoped: Vec<Vec<bool>>,
-    /// For each path, what it means to `recognise`.
-    signs: Vec<Sign>,
+    /// For each way to recognise the source: for each path, what it means to it.
+    signs: Vec<Vec<Sign>>,
+    views: Option<Views>,
+    lines: Option<Arc<Lines>>,
+    cells: Vec<Cell>,
+    carried: Carried,
+    borrowed: Borrowed,
 }
 
 /// What a path says of an event's source.
@@ -53,72 +63,99 @@ impl SourceState {
         Self {
             below: vec![Vec::new(); plan.classes.len()],
             scoped,
+            signs: plan.recognise.iter().map(|_| Vec::new()).collect(),
+            views: (!plan.opens.is_empty()).then(|| Views::new(Arc::clone(&plan))),
+            lines: None,
+            cells: Vec::new(),
+            carried: Carried::default(),
+            borrowed: Borrowed::default(),
             plan,
             scanner: Scanner::default(),
             slot_of: Vec::new(),
+            aliased: Vec::new(),
             slots: SlotValues::default(),
             found: Vec::new(),
-            signs: Vec::new(),
         }
     }
 
     /// Whether an event meets the source's conditions of content. Streams mix sources: a unit's
     /// first event does not speak for all.
     pub(crate) fn recognises(&mut self, text: &str, scanned: &Scanned) -> bool {
-        let from = &self.plan.recognise;
-        for path in self.signs.len()..self.scanner.paths.len() {
-            self.signs.push(sign(from, &self.scanner.paths.text(PathId(path as u32))));
-        }
-        let mut met = 0;
-        for leaf in &scanned.leaves {
-            let sign = self.signs[leaf.path.0 as usize];
-            met |= sign.has;
-            if let Some(index) = sign.value
-                && let Some(value) = text.get(leaf.start as usize..leaf.end as usize)
-                && from.values[usize::from(index)].1.iter().any(|expected| fits(expected, value))
-            {
-                met |= VALUE << index;
+        for (from, signs) in self.plan.recognise.iter().zip(&mut self.signs) {
+            for path in signs.len()..self.scanner.paths.len() {
+                let text = self.scanner.paths.text(PathId(path as u32));
+                signs.push(sign(from, &text, self.plan.any_case));
             }
         }
-        let wanted = (0..from.has.len()).fold(0, |bits, n| bits | HAS << n)
-            | if from.any.is_empty() { 0 } else { ANY }
-            | (0..from.values.len()).fold(0, |bits, n| bits | VALUE << n);
-        met & wanted == wanted
+        let mut ways = self.plan.recognise.iter().zip(&self.signs);
+        ways.any(|(from, signs)| meets(from, signs, text, scanned))
     }
 
-    /// Gives the rows of one event to `sink`. A JSON event is in `scanned`; a line is split here
-    /// into `fields`.
-    pub(crate) fn event(
+    /// How a line that is in a unit of another source is read.
+    pub(crate) fn lines(&mut self) -> Option<Arc<Lines>> {
+        if !matches!(self.plan.framing, Framing::Lines(_)) {
+            return None;
+        }
+        let (plan, paths) = (&self.plan, &mut self.scanner.paths);
+        Some(Arc::clone(self.lines.get_or_insert_with(|| Arc::new(Lines::new(plan, "", paths)))))
+    }
+    /// Makes one event ready for its rules: its text, and whether that had to be repaired. A JSON
+    /// event is in `scanned`; a line is read here as `lines` says. What cannot be read goes to `sink`.
+    pub(crate) fn prepare<'b>(
         &mut self,
-        facts: &EventFacts<'_>,
-        fields: Option<&[PathId]>,
-        null: &[u8],
+        facts: &EventFacts<'b>,
+        lines: Option<&Lines>,
+        around: Option<&Around<'_>>,
         scanned: &mut Scanned,
         sink: &mut dyn Sink,
-    ) {
+    ) -> Option<(Cow<'b, str>, bool)> {
         if let Some(broken) = facts.broken {
             let reject = Some(reason(broken));
-            return sink.base(&BaseRow { sub: 0, marks: MARK_REJECT, time_micros: None, reject });
+            sink.base(&BaseRow { sub: 0, marks: MARK_REJECT, time_micros: None, reject });
+            return None;
         }
         if facts.bytes.len() > EVENT_BYTES_MAX {
-            return sink.base(&BaseRow { sub: 0, marks: MARK_OVERSIZE, time_micros: None, reject: None });
+            sink.base(&BaseRow { sub: 0, marks: MARK_OVERSIZE, time_micros: None, reject: None });
+            return None;
         }
-        let text = facts.text.map_or_else(|| String::from_utf8_lossy(facts.bytes), Cow::Borrowed);
-        match fields {
-            Some(fields) => self.scanner.words(text.as_bytes(), fields, null, scanned),
+        let mut text = facts.text.map_or_else(|| String::from_utf8_lossy(facts.bytes), Cow::Borrowed);
+        let lossy = matches!(text, Cow::Owned(_));
+        let mut decoded = String::new();
+        match lines {
+            Some(lines) => lines.read(&text, &mut self.scanner, &mut self.cells, scanned, &mut decoded),
             // Replacement characters move what follows them: spans must be those of the text.
-            None if matches!(text, Cow::Owned(_)) => {
+            None if lossy => {
                 if let Err(error) = self.scanner.json(text.as_bytes(), scanned) {
                     let reject = Some(reason(error));
-                    return sink.base(&BaseRow { sub: 0, marks: MARK_REJECT, time_micros: None, reject });
+                    sink.base(&BaseRow { sub: 0, marks: MARK_REJECT, time_micros: None, reject });
+                    return None;
                 }
             }
             None => {}
         }
-        self.rows(&text, scanned, matches!(text, Cow::Owned(_)), sink);
+        match &mut self.views {
+            Some(views) => {
+                views.open(&mut text, decoded, scanned, &mut self.scanner.paths, facts.received_ms);
+            }
+            None if !decoded.is_empty() => text.to_mut().push_str(&decoded),
+            None => {}
+        }
+        if let Some(around) = around {
+            around.add(&mut text, scanned, &mut self.scanner.paths, &mut self.borrowed);
+        }
+        if !self.plan.null.is_empty() {
+            void(&self.plan.null, &text, scanned);
+        }
+        Some((text, lossy))
     }
 
-    fn rows(&mut self, text: &str, scanned: &Scanned, lossy: bool, sink: &mut dyn Sink) {
+    /// What the paths of an envelope mean, and the paths.
+    pub(crate) fn carried(&mut self) -> (&mut Carried, &PathTable) {
+        (&mut self.carried, &self.scanner.paths)
+    }
+
+    /// Gives the rows of an event to `sink`.
+    pub(crate) fn rows(&mut self, text: &str, scanned: &Scanned, lossy: bool, sink: &mut dyn Sink) {
         self.fill(scanned);
         let plan = Arc::clone(&self.plan);
         let view = View { text, scanned, paths: &self.scanner.paths, slots: &self.slots, row: None };
@@ -147,7 +184,8 @@ impl SourceState {
             Some(each) => {
                 let below = &mut self.below[index];
                 for path in below.len()..self.scanner.paths.len() {
-                    below.push(levels_below(&self.scanner.paths.text(PathId(path as u32)), &each.of));
+                    let text = self.scanner.paths.text(PathId(path as u32));
+                    below.push(levels_renamed(&plan, &text, &each.of));
                 }
                 let list = List { plan: &plan, class, each, below, scoped: &self.scoped[index] };
                 list.rows(view, &joined, &mut self.found, sink);
@@ -159,24 +197,58 @@ impl SourceState {
     fn fill(&mut self, scanned: &Scanned) {
         for path in self.slot_of.len()..self.scanner.paths.len() {
             let text = self.scanner.paths.text(PathId(path as u32));
-            self.slot_of.push(self.plan.slots.by_path.get(text.as_str()).copied().unwrap_or(NO_SLOT));
+            let (slot, alias) = self.plan.slot(&text).unwrap_or((NO_SLOT, false));
+            self.slot_of.push(slot);
+            self.aliased.push(alias);
         }
         self.slots.reset(self.plan.slots.multi.len());
         for leaf in &scanned.leaves {
             let slot = self.slot_of[leaf.path.0 as usize];
             if slot != NO_SLOT {
+                // What has the name itself goes before what has it by an alias.
+                if self.aliased[leaf.path.0 as usize] && self.slots.holds(slot, leaf.element) {
+                    continue;
+                }
                 self.slots.set(slot, self.plan.slots.multi[usize::from(slot)], leaf);
             }
         }
     }
 }
 
-fn sign(from: &Recognise, path: &str) -> Sign {
-    let has = from.has.iter().enumerate().filter(|(_, known)| under(path, known));
-    let any = from.any.iter().any(|known| under(path, known));
+/// Makes nulls of the words that stand for no value.
+fn void(null: &[String], text: &str, scanned: &mut Scanned) {
+    for leaf in scanned.leaves.iter_mut().filter(|leaf| leaf.kind == Kind::Text) {
+        if text.get(leaf.start as usize..leaf.end as usize).is_some_and(|t| null.iter().any(|n| n == t)) {
+            leaf.kind = Kind::Null;
+        }
+    }
+}
+
+/// Whether an event meets every condition of one way to recognise a source.
+fn meets(from: &Recognise, signs: &[Sign], text: &str, scanned: &Scanned) -> bool {
+    let mut met = 0;
+    for leaf in &scanned.leaves {
+        let sign = signs[leaf.path.0 as usize];
+        met |= sign.has;
+        if let Some(index) = sign.value
+            && let Some(value) = text.get(leaf.start as usize..leaf.end as usize)
+            && from.values[usize::from(index)].1.iter().any(|expected| fits(expected, value))
+        {
+            met |= VALUE << index;
+        }
+    }
+    let wanted = (0..from.has.len()).fold(0, |bits, n| bits | HAS << n)
+        | if from.any.is_empty() { 0 } else { ANY }
+        | (0..from.values.len()).fold(0, |bits, n| bits | VALUE << n);
+    (wanted != 0 || from.text.is_empty()) && met & wanted == wanted
+}
+
+fn sign(from: &Recognise, path: &str, any_case: bool) -> Sign {
+    let has = from.has.iter().enumerate().filter(|(_, known)| under(path, known, any_case));
+    let any = from.any.iter().any(|known| under(path, known, any_case));
     Sign {
         has: has.fold(u64::from(any) * ANY, |bits, (n, _)| bits | HAS << n),
-        value: from.values.iter().position(|(known, _)| known == path).map(|n| n as u8),
+        value: from.values.iter().position(|(known, _)| same(known, path, any_case)).map(|n| n as u8),
     }
 }
 
@@ -193,7 +265,8 @@ impl List<'_> {
     /// A row for every element of the list.
     fn rows(&self, view: View<'_>, marks: &str, found: &mut Vec<Found>, sink: &mut dyn Sink) {
         let list = outermost(self.each);
-        let (mut previous, mut sub) = (0, 0);
+        // An aliased object stands for a list of one: its leaves are in no element, which is 0.
+        let (mut previous, mut sub) = (u32::MAX, 0);
         for leaf in &view.scanned.leaves {
             let levels = self.below[leaf.path.0 as usize];
             if levels == NOT_BELOW {
@@ -246,6 +319,14 @@ pub(crate) fn time(class: &ClassPlan, view: View<'_>, alsos: u64) -> Option<i64>
         Ok(Some(Given::Value(other))) => other.int().and_then(|ms| ms.checked_mul(1000)),
         _ => None,
     }
+}
+
+/// As [`levels_below`], under an alias of the path if it is not below itself.
+fn levels_renamed(plan: &Plan, path: &str, of: &str) -> u8 {
+    let renamed = |(to, from): &(Box<str>, Box<str>)| crate::plan::renamed(path, from, to, plan.any_case);
+    let own = std::iter::once(levels_below(path, of));
+    let other = plan.aliases.iter().filter_map(renamed).map(|path| levels_below(&path, of));
+    own.chain(other).find(|levels| *levels != NOT_BELOW).unwrap_or(NOT_BELOW)
 }
 
 /// How many array levels a path lies below the elements of a list; [`NOT_BELOW`] if it does not.

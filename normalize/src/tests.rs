@@ -72,7 +72,7 @@ fn normalised(normalizer: &mut Normalizer, unit: &RawUnit) -> Whole {
     match again {
         None => assert_eq!(rows.num_rows(), 0),
         Some(again) => {
-            assert_eq!(again.batch.rows, rows, "replay gives other rows");
+            assert_eq!(again.batch.rows, rows, "replay gives other rows: {}", facts.source);
             assert_eq!(again.batch.events, events);
             assert_eq!(again.rejects.len(), rejects);
         }
@@ -298,7 +298,7 @@ fn undamaged_samples_give_the_same_events_in_parts() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     for (name, bytes) in samples() {
         let whole = unit(&bytes);
-        let found = normalised(&mut normalizer(), &whole);
+        let found = normalised(&mut normalizer_once(), &whole);
         let broken = found.rows.column_by_name("marks").unwrap();
         if broken.as_string::<i32>().iter().flatten().any(|m| m.contains("reject")) {
             continue;
@@ -309,8 +309,9 @@ fn undamaged_samples_give_the_same_events_in_parts() {
                 .new_tree(&mut runner)
                 .unwrap()
                 .current();
-            let mut parts = in_parts(&mut normalizer(), &bytes, &cuts);
+            let mut parts = in_parts(&mut normalizer_once(), &bytes, &cuts);
             // A header that was seen without what follows it is a line of its own.
+            parts.retain(|line| !line.starts_with('#'));
             if parts.len() == expected.len() + 1 {
                 parts.remove(0);
             }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::{Outcome, part, text};
-use crate::value::Val;
+use crate::value::{Val, rfc3339};
 
 /// Deepest nesting of JSON kept as text that is looked into.
 const DEPTH_MAX: usize = 8;
@@ -54,6 +54,50 @@ pub(super) fn tuple_sum<'e>(value: &Val<'_>, columns: [usize; 2]) -> Outcome<'e>
         .then(|| Val::Int(counters.iter().fold(0, |sum: i64, n| sum.saturating_add(*n)))))
 }
 
+/// `8/22/2022 6:11:52 PM`, with or without a zone: how some Azure services write the time.
+pub(super) fn us_datetime(value: Val<'_>) -> Outcome<'_> {
+    let given = value.text();
+    let mut words = given.split_ascii_whitespace();
+    let (date, clock, half, zone) = (words.next(), words.next(), words.next(), words.next());
+    let moment = (|| {
+        let mut date = date?.split('/').map(|n| n.parse::<u16>().ok());
+        let (month, day, year) = (date.next()??, date.next()??, date.next()??);
+        let mut clock = clock?.splitn(3, ':');
+        let (hour, minute, second) = (clock.next()?.parse::<u8>().ok()?, clock.next()?, clock.next()?);
+        let hour = match half? {
+            "AM" => hour % 12,
+            "PM" => hour % 12 + 12,
+            _ => return None,
+        };
+        rfc3339(&format!(
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:0>2}:{second:0>2}{}",
+            zone.unwrap_or("Z")
+        ))
+    })();
+    moment.map(|micros| Some(Val::Time(micros))).ok_or("not a moment in US notation")
+}
+
+/// The text of a JSON string kept as text, or of the first one in a list; other text as it is.
+pub(super) fn json_text(value: Val<'_>) -> Outcome<'_> {
+    text(value, |given| match serde_json::from_str(&given) {
+        Ok(Value::String(inner)) => Some(Cow::Owned(inner)),
+        Ok(Value::Array(list)) => list.into_iter().find_map(|v| match v {
+            Value::String(inner) => Some(Cow::Owned(inner)),
+            _ => None,
+        }),
+        _ => Some(given),
+    })
+}
+
+/// What follows the first word of a name in camel case: the verb of Key Vault's operations.
+pub(super) fn camel_tail(value: Val<'_>) -> Outcome<'_> {
+    text(value, |name| {
+        let start = 1 + name.get(1..)?.find(|c: char| c.is_ascii_uppercase())?;
+        let end = name.len();
+        Some(part(name, start, end))
+    })
+}
+
 /// The text or number of the first member called `name` (without case) of JSON kept as text.
 pub(super) fn json_member<'e>(value: &Val<'_>, name: &str) -> Outcome<'e> {
     let found = serde_json::from_str(&value.text()).ok().and_then(|json| member(&json, name, DEPTH_MAX));
@@ -87,6 +131,16 @@ mod tests {
         assert_eq!(given(resource_type(val("/subscriptions/s"))), None);
         assert_eq!(given(resource_type(val("/providers/Microsoft.Web"))).as_deref(), Some("microsoft.web"));
         assert_eq!(given(verb(val("MICROSOFT.WEB/SITES/WRITE"))).as_deref(), Some("WRITE"));
+    }
+
+    #[test]
+    fn moments_in_us_notation() {
+        let micros = |t: &str| us_datetime(Val::Text(t.to_owned().into())).ok().flatten();
+        assert_eq!(micros("8/22/2022 6:11:52 PM"), Some(Val::Time(1_661_191_912_000_000)));
+        assert_eq!(micros("11/3/2020 12:06:42 AM +00:00"), Some(Val::Time(1_604_362_002_000_000)));
+        for none in ["8/22/2022", "2022-08-22T18:11:52Z", "13/13/2022 6:11:52 PM", "8/22/2022 6:11:52 XM"] {
+            assert_eq!(micros(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::file::{self, Block, Condition, SourceFile};
 use super::node::{Faults, Node, Value, table};
 use crate::columns::COLUMNS;
 use crate::functions::{FUNCTIONS, function};
+use crate::glob::Glob;
 use crate::plan::{
     ALSO_MAX, Alternative, Candidate, ClassPlan, Constant, Each, Expr, Framing, HAS_MAX, Operand, Plan,
     Recognise, Rule, Selector, Slots, Target, TargetLeaf, Test, VALUES_MAX,
@@ -18,7 +19,10 @@ use crate::plan::{
 use crate::schema::{Class, schema};
 
 /// Compiles a mapping whose keys have been read.
-pub(super) fn compile(source: &SourceText, file: &SourceFile) -> Result<Plan, Diagnostics> {
+pub(super) fn compile(source: &SourceText, mut file: SourceFile) -> Result<Plan, Diagnostics> {
+    let opens = std::mem::take(&mut file.opens);
+    let framing = std::mem::replace(&mut file.framing, file::Framing::Json { arrays: Vec::new() });
+    let file = &file;
     let mut compiler = Compiler {
         faults: Faults::new(source),
         slots: Slots::default(),
@@ -27,16 +31,22 @@ pub(super) fn compile(source: &SourceText, file: &SourceFile) -> Result<Plan, Di
         lookups: FxHashMap::default(),
         fields: Vec::new(),
         each: false,
+        aliases: Vec::new(),
         common_used: vec![false; file.common.set.len() + file.common.map.len()],
     };
-    let plan = compiler.plan(file);
+    let mut plan = compiler.plan(file);
+    plan.opens = opens;
+    plan.framing = match framing {
+        file::Framing::Json { arrays } => Framing::Json { arrays },
+        file::Framing::Lines(lines) => Framing::Lines(lines),
+    };
     if compiler.faults.is_empty() { Ok(plan) } else { Err(Diagnostics(compiler.faults.into_found())) }
 }
 
 pub(super) struct Compiler<'s, 'f> {
     pub(super) faults: Faults<'s>,
-    slots: Slots,
-    selectors: Vec<Selector>,
+    pub(super) slots: Slots,
+    pub(super) selectors: Vec<Selector>,
     selector_of: FxHashMap<String, u16>,
     /// Shared tables by name.
     lookups: FxHashMap<&'f str, &'f Node>,
@@ -44,6 +54,7 @@ pub(super) struct Compiler<'s, 'f> {
     fields: Vec<String>,
     each: bool,
     common_used: Vec<bool>,
+    pub(super) aliases: Vec<(Box<str>, Box<str>)>,
 }
 
 impl<'f> Compiler<'_, 'f> {
@@ -53,7 +64,8 @@ impl<'f> Compiler<'_, 'f> {
             self.faults.add(file.ocsf.span, &file.ocsf.value, "unknown OCSF version", hint);
         }
         self.lookups = file.tables.iter().map(|(name, node)| (name.value.as_str(), node)).collect();
-        let classes: Vec<_> = file.classes.iter().filter_map(|class| self.class(file, class)).collect();
+        self.aliases = self.prefixes(file);
+        let mut classes: Vec<_> = file.classes.iter().filter_map(|class| self.class(file, class)).collect();
         self.unreachable(file);
         let unused =
             file.common.set.iter().chain(&file.common.map).zip(&self.common_used).filter(|(_, used)| !**used);
@@ -65,21 +77,26 @@ impl<'f> Compiler<'_, 'f> {
                 None,
             );
         }
-        let recognise = self.recognise(file);
+        let mut recognise: Vec<_> = file.recognise.iter().map(|from| self.recognise(from)).collect();
+        if recognise.is_empty() {
+            recognise.push(Recognise::default());
+        }
+        self.stars(&mut classes);
+        if file.any_case {
+            self.slots.fold();
+        }
         Plan {
+            path: file.path.iter().map(|t| t.value.clone()).collect(),
             name: file.name.value.as_str().into(),
             title: file.title.clone(),
             archive_level: file.archive_level,
             recognise,
-            framing: match &file.framing {
-                file::Framing::Json { arrays } => Framing::Json { arrays: arrays.clone() },
-                file::Framing::Lines { header, known, default, null } => Framing::Lines {
-                    header: *header,
-                    known: known.clone(),
-                    default: default.clone(),
-                    null: null.clone(),
-                },
-            },
+            framing: Framing::Json { arrays: Vec::new() },
+            null: file.null.iter().map(|t| t.value.clone()).collect(),
+            opens: Vec::new(),
+            carries: file.carries.iter().filter_map(|text| self.carry(text)).collect(),
+            any_case: file.any_case,
+            aliases: std::mem::take(&mut self.aliases),
             classes,
             slots: std::mem::take(&mut self.slots),
             selectors: std::mem::take(&mut self.selectors),
@@ -104,8 +121,7 @@ impl<'f> Compiler<'_, 'f> {
         }
     }
 
-    fn recognise(&mut self, file: &SourceFile) -> Recognise {
-        let from = &file.recognise;
+    fn recognise(&mut self, from: &file::Recognise) -> Recognise {
         let spare =
             from.has.iter().skip(HAS_MAX).chain(from.values.iter().skip(VALUES_MAX).map(|(key, _)| key));
         for text in spare {
@@ -125,7 +141,7 @@ impl<'f> Compiler<'_, 'f> {
                 .iter()
                 .map(|(key, values)| (path(key), values.iter().map(|v| v.value.clone()).collect()))
                 .collect(),
-            path: from.path.iter().map(|t| t.value.clone()).collect(),
+            text: from.text.iter().map(|t| Glob::new(&t.value)).collect(),
         }
     }
 
@@ -224,7 +240,7 @@ impl<'f> Compiler<'_, 'f> {
             *known
         } else {
             let expr = self.expr(&condition.expr, false)?;
-            self.selectors.push(Selector { expr, values: FxHashMap::default() });
+            self.selectors.push(Selector { expr, values: FxHashMap::default(), globs: Vec::new() });
             let index = self.selectors.len() as u16 - 1;
             self.selector_of.insert(condition.expr.value.clone(), index);
             index
@@ -235,9 +251,13 @@ impl<'f> Compiler<'_, 'f> {
                 None => test.absent = true,
                 Some("*") => test.any = true,
                 Some(word) => {
-                    let known = &mut self.selectors[usize::from(selector)].values;
-                    let next = known.len() as u16;
-                    let id = usize::from(*known.entry(word.into()).or_insert(next));
+                    let known = &mut self.selectors[usize::from(selector)];
+                    let next = known.values.len() as u16;
+                    let id = *known.values.entry(word.into()).or_insert(next);
+                    if id == next && word.contains('*') {
+                        known.globs.push((Glob::new(word), id));
+                    }
+                    let id = usize::from(id);
                     if test.values.len() <= id / 64 {
                         test.values.resize(id / 64 + 1, 0);
                     }
@@ -398,18 +418,32 @@ impl<'f> Compiler<'_, 'f> {
                     self.faults.inside(at, offset, &name, format!("no function `{name}`"), hint);
                 }
             }
-            let operand = match part.operand {
-                expr::Operand::Literal(text) => Operand::Literal(text.into()),
-                expr::Operand::Path(path) => self.operand(at, &path, tree)?,
-                expr::Operand::Pick { key, equals, value } => Operand::Pick {
-                    key: self.slots.add(&key),
-                    equals: equals.into(),
-                    value: self.slots.add(&value),
-                },
+            let others = match &part.operand {
+                expr::Operand::Path(path) if tree => self.others(path),
+                _ => Vec::new(),
             };
+            let operand = self.resolved(at, part.operand, tree)?;
             alternatives.push(Alternative { operand, functions });
+            alternatives.extend(others);
         }
         Some(Expr { alternatives })
+    }
+
+    fn resolved(&mut self, at: &Located<String>, operand: expr::Operand, tree: bool) -> Option<Operand> {
+        Some(match operand {
+            expr::Operand::Literal(text) => Operand::Literal(text.into()),
+            expr::Operand::Path(path) => self.operand(at, &path, tree)?,
+            expr::Operand::Pick { key, equals, value } => Operand::Pick {
+                key: self.slots.add(&key),
+                equals: equals.into(),
+                value: self.slots.add(&value),
+            },
+            expr::Operand::Join(parts) => {
+                let parts: Option<Vec<_>> =
+                    parts.into_iter().map(|part| self.resolved(at, part, false)).collect();
+                Operand::Join(parts?)
+            }
+        })
     }
 
     fn operand(&mut self, at: &Located<String>, path: &str, tree: bool) -> Option<Operand> {

@@ -1,4 +1,4 @@
-//! The expressions of `map` and `when`: `path [| function]… [?? path [| function]…]…`.
+//! The expressions of `map` and `when`: `path [~ path]… [| function]… [?? path [| function]…]…`.
 
 use crate::scan::PathTable;
 
@@ -19,6 +19,8 @@ pub(super) enum Operand {
     Pick { key: String, equals: String, value: String },
     /// A constant in single quotes.
     Literal(String),
+    /// Texts one after the other.
+    Join(Vec<Operand>),
 }
 
 /// A fault of an expression: byte offset, offending text, message.
@@ -39,14 +41,12 @@ fn alternative(offset: usize, text: &str) -> Result<Alternative, ExprFault> {
     let (at, first) = parts.next().unwrap_or((0, ""));
     let (lead, first) = trimmed(first);
     let at = offset + at + lead;
-    let operand = match first.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
-        Some(literal) => Operand::Literal(literal.to_owned()),
-        None => path(first).ok_or_else(|| ExprFault {
-            offset: at,
-            text: first.to_owned(),
-            message: format!("`{first}` is not a path"),
-        })?,
-    };
+    let mut pieces = Vec::new();
+    for (inner, piece) in split(first, "~") {
+        let (lead, piece) = trimmed(piece);
+        pieces.push(operand(at + inner + lead, piece)?);
+    }
+    let operand = if pieces.len() == 1 { pieces.swap_remove(0) } else { Operand::Join(pieces) };
     let functions = parts
         .map(|(inner, name)| {
             let (lead, name) = trimmed(name);
@@ -54,6 +54,18 @@ fn alternative(offset: usize, text: &str) -> Result<Alternative, ExprFault> {
         })
         .collect();
     Ok(Alternative { operand, functions })
+}
+
+/// A constant in single quotes, or a path.
+fn operand(offset: usize, text: &str) -> Result<Operand, ExprFault> {
+    match text.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+        Some(literal) => Ok(Operand::Literal(literal.to_owned())),
+        None => path(text).ok_or_else(|| ExprFault {
+            offset,
+            text: text.to_owned(),
+            message: format!("`{text}` is not a path"),
+        }),
+    }
 }
 
 /// A path, or one that picks an element of a list: `parameters[name=ip].value`.
@@ -118,6 +130,11 @@ fn split<'t>(text: &'t str, separator: &str) -> Vec<(usize, &'t str)> {
 
 /// The canonical form of a path, as [`PathTable::text`] writes it; `None` if it is not one.
 pub(super) fn canonical_path(text: &str) -> Option<String> {
+    path_steps(text).map(|(path, _)| path)
+}
+
+/// The canonical form of a path, and its steps: keys, and `None` for the elements of a list.
+pub(super) fn path_steps(text: &str) -> Option<(String, Vec<Option<Box<str>>>)> {
     let mut paths = PathTable::default();
     let mut path = crate::scan::PathId::ROOT;
     let mut rest = text;
@@ -140,7 +157,8 @@ pub(super) fn canonical_path(text: &str) -> Option<String> {
             rest = after;
         }
     }
-    (path != crate::scan::PathId::ROOT).then(|| paths.text(path))
+    let steps = || paths.steps(path).into_iter().map(|step| step.map(Into::into)).collect();
+    (path != crate::scan::PathId::ROOT).then(|| (paths.text(path), steps()))
 }
 
 #[cfg(test)]
@@ -175,6 +193,10 @@ mod tests {
                 Alternative { operand: Operand::Literal("none".into()), functions: vec![] },
             ])
         );
+        let joined = parse("a ~ 'T' ~ b.c | ip").unwrap();
+        let pieces = vec![path("a"), Operand::Literal("T".into()), path("b.c")];
+        assert_eq!(joined[0].operand, Operand::Join(pieces));
+        assert_eq!(parse("a ~ ").err().map(|f| f.offset), Some(3));
         assert_eq!(parse("a ?? b c").err().map(|f| f.offset), Some(5));
     }
 

@@ -2,7 +2,10 @@
 
 use linchpin_config::{Diagnostics, Located, SourceText, Span};
 
+use super::formats;
 use super::node::{Faults, Node, Value, list, table, text, texts};
+use crate::plan::LineFraming;
+use crate::views::Open;
 
 /// A mapping as written.
 pub(super) struct SourceFile {
@@ -11,8 +14,14 @@ pub(super) struct SourceFile {
     pub ocsf: Located<String>,
     pub product: Vec<(Located<String>, Node)>,
     pub archive_level: i32,
-    pub recognise: Recognise,
+    pub path: Vec<Located<String>>,
+    pub recognise: Vec<Recognise>,
     pub framing: Framing,
+    pub null: Vec<Located<String>>,
+    pub carries: Vec<Located<String>>,
+    pub any_case: bool,
+    pub aliases: Vec<(Located<String>, Vec<Located<String>>)>,
+    pub opens: Vec<Open>,
     pub tables: Vec<(Located<String>, Node)>,
     pub common: Block,
     pub classes: Vec<Class>,
@@ -21,7 +30,7 @@ pub(super) struct SourceFile {
 /// How an object of this source is told from others.
 #[derive(Default)]
 pub(super) struct Recognise {
-    pub path: Vec<Located<String>>,
+    pub text: Vec<Located<String>>,
     pub has: Vec<Located<String>>,
     pub any: Vec<Located<String>>,
     pub values: Vec<(Located<String>, Vec<Located<String>>)>,
@@ -30,7 +39,7 @@ pub(super) struct Recognise {
 /// How events are found in a unit.
 pub(super) enum Framing {
     Json { arrays: Vec<String> },
-    Lines { header: bool, known: Vec<String>, default: Vec<Vec<String>>, null: String },
+    Lines(LineFraming),
 }
 
 /// `set`, `map` and `also`.
@@ -78,6 +87,12 @@ const KEYS: &[&str] = &[
     "archive",
     "recognise",
     "framing",
+    "carries",
+    "null",
+    "keys",
+    "aliases",
+    "parse",
+    "patterns",
     "lookups",
     "common",
     "classes",
@@ -94,8 +109,14 @@ pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
         ocsf: Located { value: "1.8.0".into(), span: root.span },
         product: Vec::new(),
         archive_level: 3,
-        recognise: Recognise::default(),
+        path: Vec::new(),
+        recognise: Vec::new(),
         framing: Framing::Json { arrays: Vec::new() },
+        null: Vec::new(),
+        carries: Vec::new(),
+        any_case: false,
+        aliases: Vec::new(),
+        opens: Vec::new(),
         tables: Vec::new(),
         common: Block::default(),
         classes: Vec::new(),
@@ -107,12 +128,32 @@ pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
             "ocsf" => file.ocsf = text(node, "`ocsf`", &mut faults),
             "product" => file.product = table(node, "`product`", &mut faults).to_vec(),
             "archive" => file.archive_level = archive(node, &mut faults),
-            "recognise" => file.recognise = recognise(node, &mut faults),
-            "framing" => file.framing = framing(node, &mut faults),
+            "recognise" => {
+                file.recognise =
+                    list(node).iter().map(|n| recognise(n, &mut file.path, &mut faults)).collect();
+            }
+            "framing" => file.framing = formats::framing(node, &mut faults),
+            "carries" => file.carries = texts(node, "`carries`", &mut faults),
+            "keys" => file.any_case = any_case(node, &mut faults),
+            "aliases" => {
+                for (path, others) in table(node, "`aliases`", &mut faults) {
+                    file.aliases.push((path.clone(), texts(others, "an alias", &mut faults)));
+                }
+            }
+            "null" => file.null = texts(node, "`null`", &mut faults),
+            // One path may have both: formats are tried first.
+            "parse" | "patterns" => {}
             "lookups" => file.tables = table(node, "`lookups`", &mut faults).to_vec(),
             "common" => file.common = common(node, &mut faults),
             "classes" => file.classes = list(node).iter().map(|n| class(n, &mut faults)).collect(),
             _ => faults.unknown_key(key, KEYS),
+        }
+    }
+    for (key, node) in table(&root, "a mapping", &mut faults) {
+        match key.value.as_str() {
+            "parse" => formats::parse(&mut file.opens, node, &mut faults),
+            "patterns" => formats::patterns(&mut file.opens, node, &mut faults),
+            _ => {}
         }
     }
     let start = Span { line: 1, column: 1 };
@@ -130,6 +171,19 @@ pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
     if faults.is_empty() { Ok(file) } else { Err(Diagnostics(faults.into_found())) }
 }
 
+fn any_case(node: &Node, faults: &mut Faults<'_>) -> bool {
+    let word = text(node, "`keys`", faults);
+    match word.value.as_str() {
+        "any_case" => return true,
+        "exact" => {}
+        other => {
+            let hint = Some("known: any_case, exact".into());
+            faults.add(word.span, other, format!("no comparison `{other}`"), hint);
+        }
+    }
+    false
+}
+
 fn archive(node: &Node, faults: &mut Faults<'_>) -> i32 {
     let mut level = 3;
     for (key, node) in table(node, "`archive`", faults) {
@@ -144,11 +198,12 @@ fn archive(node: &Node, faults: &mut Faults<'_>) -> i32 {
     level
 }
 
-fn recognise(node: &Node, faults: &mut Faults<'_>) -> Recognise {
+fn recognise(node: &Node, in_path: &mut Vec<Located<String>>, faults: &mut Faults<'_>) -> Recognise {
     let mut out = Recognise::default();
     for (key, node) in table(node, "`recognise`", faults) {
         match key.value.as_str() {
-            "path" => out.path = texts(node, "`path`", faults),
+            "path" => in_path.extend(texts(node, "`path`", faults)),
+            "text" => out.text = texts(node, "`text`", faults),
             "has" => out.has = texts(node, "`has`", faults),
             "any" => out.any = texts(node, "`any`", faults),
             "values" => {
@@ -156,51 +211,10 @@ fn recognise(node: &Node, faults: &mut Faults<'_>) -> Recognise {
                     out.values.push((path.clone(), texts(values, "a value", faults)));
                 }
             }
-            _ => faults.unknown_key(key, &["path", "has", "any", "values"]),
+            _ => faults.unknown_key(key, &["path", "text", "has", "any", "values"]),
         }
     }
     out
-}
-
-fn names(node: &Node, what: &str, faults: &mut Faults<'_>) -> Vec<String> {
-    texts(node, what, faults).into_iter().map(|t| t.value).collect()
-}
-
-fn framing(node: &Node, faults: &mut Faults<'_>) -> Framing {
-    let mut framing = Framing::Json { arrays: Vec::new() };
-    for (key, node) in table(node, "`framing`", faults) {
-        match key.value.as_str() {
-            "json_array" => framing = Framing::Json { arrays: names(node, "`json_array`", faults) },
-            "json" => framing = Framing::Json { arrays: Vec::new() },
-            "lines" => framing = lines(node, faults),
-            _ => faults.unknown_key(key, &["json_array", "json", "lines"]),
-        }
-    }
-    framing
-}
-
-fn lines(node: &Node, faults: &mut Faults<'_>) -> Framing {
-    let (mut header, mut known, mut default, mut null) = (false, Vec::new(), Vec::new(), String::new());
-    for (key, node) in table(node, "`lines`", faults) {
-        match (key.value.as_str(), &node.value) {
-            ("fields", Value::Text(word)) if word == "header" => header = true,
-            ("fields" | "default", _) => default = layouts(node, faults),
-            ("known", _) => known = names(node, "`known`", faults),
-            ("null", _) => null = text(node, "`null`", faults).value,
-            _ => faults.unknown_key(key, &["fields", "known", "default", "null"]),
-        }
-    }
-    Framing::Lines { header, known, default, null }
-}
-
-/// One list of names, or several.
-fn layouts(node: &Node, faults: &mut Faults<'_>) -> Vec<Vec<String>> {
-    match list(node) {
-        several @ [Node { value: Value::List(_), .. }, ..] => {
-            several.iter().map(|n| names(n, "`fields`", faults)).collect()
-        }
-        _ => vec![names(node, "`fields`", faults)],
-    }
 }
 
 fn common(node: &Node, faults: &mut Faults<'_>) -> Block {

@@ -10,6 +10,8 @@ mod check;
 mod compile;
 mod expr;
 mod file;
+mod formats;
+mod names;
 mod node;
 #[cfg(test)]
 mod tests;
@@ -22,5 +24,5 @@ use crate::plan::Plan;
 pub fn compile(file: &str, text: &str) -> Result<Plan, Diagnostics> {
     let source = SourceText::new(file, text);
     let parsed = file::parse(&source)?;
-    compile::compile(&source, &parsed)
+    compile::compile(&source, parsed)
 }

@@ -9,6 +9,8 @@ mod repair;
 mod tests;
 mod tree;
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashSet;
 use serde_json::{Map, Value, json};
 
@@ -33,12 +35,15 @@ pub(crate) struct DocumentSink<'a> {
     offset: u32,
     bytes: &'a [u8],
     sha256: [u8; 32],
+    /// Source of the rows.
+    source: Arc<str>,
     pub documents: Vec<Value>,
 }
 
 impl<'a> DocumentSink<'a> {
     pub(crate) fn new(unit: &'a ReplayUnit<'a>, offset: u32, bytes: &'a [u8], sha256: [u8; 32]) -> Self {
-        Self { unit, offset, bytes, sha256, documents: Vec::new() }
+        let source = Arc::from(unit.source);
+        Self { unit, offset, bytes, sha256, source, documents: Vec::new() }
     }
 
     fn event_id(&self, sub: u32) -> String {
@@ -78,9 +83,9 @@ impl<'a> DocumentSink<'a> {
             json!({
                 "version": schema().version(),
                 "uid": self.event_id(sub),
-                "log_name": self.unit.source,
+                "log_name": self.source.as_ref(),
                 "labels": marks.split(',').filter(|m| !m.is_empty()).collect::<Vec<_>>(),
-                "product": { "name": self.unit.source, "vendor_name": "Unknown" },
+                "product": { "name": self.source.as_ref(), "vendor_name": "Unknown" },
             }),
         );
         if let Some(reason) = reason {
@@ -139,7 +144,7 @@ impl<'a> DocumentSink<'a> {
             metadata.insert("profiles".into(), json!(row.class.profiles));
         }
         metadata.entry("uid").or_insert_with(|| json!(self.event_id(row.sub)));
-        metadata.entry("log_name").or_insert_with(|| json!(self.unit.source));
+        metadata.entry("log_name").or_insert_with(|| json!(self.source.as_ref()));
         if let Some(text) = time_text {
             metadata.entry("original_time").or_insert(json!(text));
         }
@@ -163,6 +168,10 @@ impl Sink for DocumentSink<'_> {
     fn base(&mut self, row: &BaseRow<'_>) {
         let reason = row.reject.as_ref().map(|(_, reason)| reason.as_str());
         self.documents.push(self.base_document(row.sub, row.marks, row.time_micros, reason));
+    }
+
+    fn source(&mut self, name: &Arc<str>) {
+        self.source = Arc::clone(name);
     }
 }
 
@@ -342,8 +351,13 @@ impl<'e> Builder<'e> {
         if !gave {
             return;
         }
-        let Some(alternative) = self.chosen(expr) else { return };
-        match alternative.operand {
+        if let Some(alternative) = self.chosen(expr) {
+            self.note_operand(&alternative.operand);
+        }
+    }
+
+    fn note_operand(&mut self, operand: &'e Operand) {
+        match *operand {
             Operand::Slot(slot) if self.view.row.is_none() && self.view.slots.all(slot).len() > 1 => {
                 self.used.extend(self.view.slots.all(slot).iter().map(|(_, place)| place.start));
             }
@@ -356,6 +370,7 @@ impl<'e> Builder<'e> {
                 self.used.extend(self.view.row.and_then(|r| r.place).map(|p: Place| p.start));
             }
             Operand::Literal(_) | Operand::Tree(_) => {}
+            Operand::Join(ref parts) => parts.iter().for_each(|part| self.note_operand(part)),
         }
     }
 
@@ -376,7 +391,12 @@ impl<'e> Builder<'e> {
     /// Everything that no target took, in the event's own structure.
     fn unmapped(&self) -> Map<String, Value> {
         let mut rest = Tree::default();
-        for leaf in &self.view.scanned.leaves {
+        let opened = &self.view.scanned.opened;
+        for (index, leaf) in self.view.scanned.leaves.iter().enumerate() {
+            // What was opened is there by its parts.
+            if !opened.is_empty() && (opened.contains(&(index as u32)) || self.view.is_template(leaf)) {
+                continue;
+            }
             // A null says nothing; the raw event keeps it.
             let null = leaf.kind == Kind::Null;
             if null || self.used.contains(&leaf.start) || !self.view.in_row(leaf) {

@@ -49,11 +49,11 @@ fn members(
 
 fn add(type_id: Option<u32>, path: &str, text: &str, found: &mut Vec<Value>) {
     let Some(type_id) = type_id.filter(|_| found.len() < OBSERVABLES_MAX) else { return };
-    let observable = match schema().observable_type(type_id) {
-        Some(caption) if !caption.is_empty() => {
-            json!({ "name": path, "type": caption, "type_id": type_id, "value": text })
-        }
-        _ => json!({ "name": path, "type_id": type_id, "value": text }),
+    let Some(caption) = schema().observable_type(type_id) else { return };
+    let observable = if caption.is_empty() {
+        json!({ "name": path, "type_id": type_id, "value": text })
+    } else {
+        json!({ "name": path, "type": caption, "type_id": type_id, "value": text })
     };
     if !found.contains(&observable) {
         found.push(observable);

@@ -71,7 +71,13 @@ impl Tree {
                 at
             };
         }
-        *at = leaf_json(view, leaf);
+        match at {
+            // An element of XML has text beside its attributes.
+            Value::Object(members) if !members.is_empty() => {
+                members.insert("value".to_owned(), leaf_json(view, leaf));
+            }
+            place => *place = leaf_json(view, leaf),
+        }
     }
 
     pub(super) fn into_value(self) -> Value {

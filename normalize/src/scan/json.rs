@@ -55,9 +55,10 @@ struct Reader<'a> {
     containers: u32,
 }
 
-/// Reads the value at the start of `bytes`.
+/// Reads the value at the start of `bytes`, which stands at `path`.
 pub(super) fn read(
     bytes: &[u8],
+    mut path: PathId,
     paths: &mut PathTable,
     out: &mut Scanned,
     trace: &mut Trace,
@@ -68,7 +69,6 @@ pub(super) fn read(
     trace.seen.clear();
     let mut reader =
         Reader { bytes, at: 0, stack: Vec::new(), elements: vec![0], turn: Turn::default(), containers: 0 };
-    let mut path = PathId::ROOT;
     loop {
         reader.value(path, paths, out, trace)?;
         match reader.next(paths, out, trace)? {
@@ -78,6 +78,13 @@ pub(super) fn read(
     }
     out.len = reader.at as u32;
     Ok(())
+}
+
+/// Whether bytes that are no value may be the beginning of one.
+fn begins_scalar(rest: &[u8]) -> bool {
+    let words: [&[u8]; 3] = [b"true", b"false", b"null"];
+    words.iter().any(|word| word.starts_with(rest))
+        || rest.iter().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'))
 }
 
 impl Reader<'_> {
@@ -137,10 +144,13 @@ impl Reader<'_> {
                 };
                 (start + 1, end, end + 1, if escaped { Kind::Escaped } else { Kind::Text })
             }
-            Some(_) => match scalar(self.bytes, start) {
-                Some((end, kind)) => (start, end, end, kind),
-                None => return Err(self.fail("expected a value")),
-            },
+            Some(_) => {
+                let Some((end, kind)) = scalar(self.bytes, start) else {
+                    let truncated = begins_scalar(&self.bytes[start..]);
+                    return Err(ScanError { truncated, ..self.fail("expected a value") });
+                };
+                (start, end, end, kind)
+            }
             None => return Err(self.fail("expected a value")),
         };
         self.at = after;

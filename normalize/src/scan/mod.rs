@@ -73,16 +73,19 @@ pub struct Scanned {
     pub template: Option<u64>,
     /// A key occurs twice in one object; the last value counts.
     pub duplicate_keys: bool,
+    /// Leaves whose text was opened: what they hold follows them as leaves of its own.
+    pub opened: Vec<u32>,
 }
 
 impl Scanned {
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.leaves.clear();
         self.elements.clear();
         self.elements.push(0);
         self.len = 0;
         self.template = None;
         self.duplicate_keys = false;
+        self.opened.clear();
     }
 }
 
@@ -95,6 +98,33 @@ pub struct ScanError {
     pub what: &'static str,
     /// The bytes ended before the event did.
     pub truncated: bool,
+}
+
+/// Reads JSON that is kept as text in a value of an event: its paths lie below that value's.
+#[derive(Debug, Default)]
+pub(crate) struct Embedded {
+    templates: Templates,
+    trace: json::Trace,
+}
+
+impl Embedded {
+    /// Reads the JSON value at the start of `bytes`, which stands at the path `at`, into `out`.
+    pub(crate) fn json(
+        &mut self,
+        bytes: &[u8],
+        at: PathId,
+        paths: &mut PathTable,
+        out: &mut Scanned,
+    ) -> Result<(), ScanError> {
+        out.clear();
+        if self.templates.walk(bytes, out) {
+            return Ok(());
+        }
+        out.clear();
+        json::read(bytes, at, paths, out, &mut self.trace)?;
+        self.templates.insert(bytes, out, &self.trace);
+        Ok(())
+    }
 }
 
 /// Reads events of one source; knows the paths and templates it has seen.
@@ -114,7 +144,7 @@ impl Scanner {
             return Ok(());
         }
         out.clear();
-        json::read(bytes, &mut self.paths, out, &mut self.trace)?;
+        json::read(bytes, PathId::ROOT, &mut self.paths, out, &mut self.trace)?;
         self.templates.insert(bytes, out, &self.trace);
         Ok(())
     }

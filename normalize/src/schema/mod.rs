@@ -74,11 +74,12 @@ impl Schema {
         self.object(attribute.object?)
     }
 
-    /// The caption of an `observable.type_id`, for example `IP Address` for 2. `None` for an
-    /// unknown id and for the few ids that the schema allows but does not name.
+    /// The caption of an `observable.type_id`, for example `IP Address` for 2; empty for the few ids
+    /// that the schema allows but does not name. `None` for an id that it does not allow, though
+    /// some attributes (`reg_key.path`) have one.
     pub fn observable_type(&self, id: u32) -> Option<&str> {
         let types = self.object("observable")?.get("type_id")?.enumeration.as_ref()?;
-        types.get_by_value(i64::from(id)).filter(|caption| !caption.is_empty())
+        types.get_by_value(i64::from(id))
     }
 }
 

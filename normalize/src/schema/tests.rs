@@ -47,7 +47,8 @@ fn attributes_carry_their_facts() {
     assert_eq!(endpoint.get("ip").unwrap().observable, Some(2), "from its type");
     assert_eq!(endpoint.get("port").unwrap().observable, Some(11));
     assert_eq!(schema().observable_type(2), Some("IP Address"));
-    assert_eq!(schema().observable_type(17), None, "the schema gives no caption");
+    assert_eq!(schema().observable_type(17), Some(""), "the schema gives no caption");
+    assert_eq!(schema().observable_type(46), None, "the schema allows no such id");
     let method = schema().object("http_request").unwrap().get("http_method").unwrap();
     let known = method.enumeration.as_ref().unwrap();
     assert!(known.values.is_empty() && known.names.iter().any(|&(name, _)| name == "GET"));
