@@ -43,8 +43,11 @@ pub(crate) enum Verb {
     Verify(verbs::verify::VerifyArgs),
     Status(verbs::status::StatusArgs),
     Check(verbs::check::CheckArgs),
+    Doctor(verbs::doctor::DoctorArgs),
     Enforce(verbs::enforce::EnforceArgs),
     Apply(verbs::enforce::ApplyArgs),
     Generate(verbs::generate::GenerateArgs),
     Demo(verbs::demo::DemoArgs),
+    Completions(verbs::completions::CompletionsArgs),
+    Man(verbs::man::ManArgs),
 }

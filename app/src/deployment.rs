@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use linchpin_config::{Config, ConfigError, Diagnostic, Diagnostics, FeedFrom, suggestion};
+use linchpin_config::{Config, ConfigError, Diagnostic, Diagnostics, Feed, FeedFrom, suggestion};
 use linchpin_normalize::Catalog;
 use linchpin_tiering::{
     Lake,
@@ -45,11 +45,18 @@ impl Deployment {
         }
     }
 
-    /// Opens the lake and the archives.
+    /// Opens the lake and the archives to read them.
     pub(crate) async fn lake(&self) -> Result<Lake> {
         let archives = self.config.archives.value.iter();
         let archives = archives.map(|(name, place)| (name.value.as_str(), place));
-        Lake::open(&self.config.lake, archives).await.map_err(Failure::environment)
+        Lake::open(&self.config.lake, archives, &self.config.stores).await.map_err(Failure::environment)
+    }
+
+    /// Opens the lake and the archives to write as well, which not every store is fit for.
+    pub(crate) async fn lake_to_write(&self) -> Result<Lake> {
+        let lake = self.lake().await?;
+        lake.probe().await.map_err(Failure::environment)?;
+        Ok(lake)
     }
 
     /// Names of the archives, in the order of the configuration.
@@ -180,12 +187,29 @@ fn check_sources(config: &Config, catalog: &Catalog, faults: &mut Vec<Diagnostic
             let message = format!("no source `{}`", source.value);
             faults.push(config.source.diagnostic(source.span, &source.value, message, hint));
         }
-        if !matches!(feed.from, FeedFrom::Files(_)) {
+        if let Some((message, hint)) = unserved(feed) {
             let name = &feed.name;
-            let message =
-                format!("feed `{}` uses a transport that this build does not have", name.value.as_str());
-            let hint = Some("this build reads folders: `from: { files: DIR }`".to_owned());
+            let hint = Some(hint.to_owned());
             faults.push(config.source.diagnostic(name.span, name.value.as_str(), message, hint));
         }
+    }
+}
+
+/// What a feed asks for that this build does not do, and what to write instead.
+fn unserved(feed: &Feed) -> Option<(String, &'static str)> {
+    let name = feed.name.value.as_str();
+    let queue =
+        |key: &str| format!("feed `{name}` has a `{key}`, but this build finds objects by listing only");
+    match &feed.from {
+        FeedFrom::S3(from) if from.queue.is_some() => Some((queue("queue"), "leave `queue` out")),
+        FeedFrom::AzureBlob(from) if from.queue.is_some() => Some((queue("queue"), "leave `queue` out")),
+        FeedFrom::Gcs(from) if from.subscription.is_some() => {
+            Some((queue("subscription"), "leave `subscription` out"))
+        }
+        FeedFrom::Files(_) | FeedFrom::S3(_) | FeedFrom::AzureBlob(_) | FeedFrom::Gcs(_) => None,
+        FeedFrom::Kafka(_) | FeedFrom::Syslog(_) => Some((
+            format!("feed `{name}` uses a transport that this build does not have"),
+            "this build reads folders and buckets: `files`, `s3`, `azure_blob` or `gcs`",
+        )),
     }
 }

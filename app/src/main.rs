@@ -8,6 +8,7 @@ mod moment;
 mod output;
 mod pipeline;
 mod progress;
+mod requests;
 mod table;
 mod telemetry;
 mod verbs;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::checks::Checks;
 use crate::located::Located;
-use crate::place::LocalPath;
+use crate::place::{LocalPath, Place};
 use crate::secret::SecretRef;
 use crate::values::{DurationText, HttpUrl, ListenAddress, Name};
 
@@ -165,6 +165,23 @@ impl Feed {
     /// Which archive keeps the raw logs.
     pub fn archive(&self) -> &str {
         self.archive.as_ref().map_or(DEFAULT_ARCHIVE, |archive| archive.value.as_str())
+    }
+}
+
+impl FeedFrom {
+    /// The bucket that the feed reads, as a whole, and what the keys it takes start with; `None` for
+    /// what is no bucket.
+    pub fn bucket(&self) -> Option<(Place, &str)> {
+        let prefix = String::new();
+        Some(match self {
+            Self::S3(from) => (Place::S3 { bucket: from.bucket.clone(), prefix }, &from.prefix),
+            Self::AzureBlob(from) => {
+                let (account, container) = (from.account.clone(), from.container.clone());
+                (Place::Azure { account, container, prefix }, &from.prefix)
+            }
+            Self::Gcs(from) => (Place::Gcs { bucket: from.bucket.clone(), prefix }, &from.prefix),
+            Self::Files(_) | Self::Kafka(_) | Self::Syslog(_) => return None,
+        })
     }
 }
 

@@ -60,6 +60,20 @@ impl Place {
         }
     }
 
+    /// The bucket as a whole and the prefix within it; `None` for a folder.
+    pub fn split(&self) -> Option<(Self, &str)> {
+        let whole = String::new();
+        Some(match self {
+            Self::Folder(_) => return None,
+            Self::S3 { bucket, prefix } => (Self::S3 { bucket: bucket.clone(), prefix: whole }, prefix),
+            Self::Azure { account, container, prefix } => {
+                let (account, container) = (account.clone(), container.clone());
+                (Self::Azure { account, container, prefix: whole }, prefix)
+            }
+            Self::Gcs { bucket, prefix } => (Self::Gcs { bucket: bucket.clone(), prefix: whole }, prefix),
+        })
+    }
+
     fn parse(text: &str) -> Result<Self, Fault> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return local(text).map(Self::Folder);

@@ -163,23 +163,35 @@ impl Config {
     /// A feed must not read what linchpin writes.
     fn check_loops(&self, checks: &mut Checks<'_>) {
         let archives = self.archives.value.iter().map(|(_, place)| place);
-        let places = std::iter::once(&self.lake).chain(archives).filter_map(Place::as_folder);
-        let written: Vec<&Path> = places.chain(self.outputs.iter().filter_map(Output::folder)).collect();
+        let places: Vec<&Place> = std::iter::once(&self.lake).chain(archives).collect();
+        let folders = places.iter().filter_map(|place| place.as_folder());
+        let folders: Vec<&Path> = folders.chain(self.outputs.iter().filter_map(Output::folder)).collect();
+        let hint = "keep the logs in a folder of their own";
         for feed in &self.feeds.value {
-            let FeedFrom::Files(folder) = &feed.from else { continue };
-            let LocalPath(read) = &folder.value;
-            if let Some(folder_written) = written.iter().find(|w| w.starts_with(read) || read.starts_with(w))
-            {
-                let message = format!(
-                    "the feed `{}` would read `{}`, which linchpin writes",
-                    feed.name.value,
-                    folder_written.display()
-                );
-                let hint = Some("keep the logs in a folder of their own".to_owned());
-                checks.refuse(folder.span, "", message, hint);
+            let (written, span) = match &feed.from {
+                FeedFrom::Files(Located { value: LocalPath(read), span }) => {
+                    let written = folders.iter().find(|w| w.starts_with(read) || read.starts_with(w));
+                    (written.map(|folder| folder.display().to_string()), *span)
+                }
+                from => {
+                    let written = from.bucket().and_then(|read| places.iter().find(|p| meet(&read, p)));
+                    (written.map(ToString::to_string), feed.name.span)
+                }
+            };
+            if let Some(written) = written {
+                let name = &feed.name.value;
+                let message = format!("the feed `{name}` would read `{written}`, which linchpin writes");
+                checks.refuse(span, "", message, Some(hint.to_owned()));
             }
         }
     }
+}
+
+/// Whether keys of a feed may be keys below a place.
+fn meet((bucket, read): &(Place, &str), place: &Place) -> bool {
+    let Some((of, prefix)) = place.split() else { return false };
+    let below = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+    of == *bucket && (below.starts_with(read) || read.starts_with(&below))
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -5,6 +5,9 @@
 //! content, cut at record boundaries when it is large, and with every flaw of the delivery named.
 //! Memory is bounded by named limits, whatever the size of an object and however many there are.
 
+mod bucket;
+#[cfg(test)]
+mod contract;
 mod error;
 mod files;
 mod inflate;
@@ -12,6 +15,7 @@ mod parts;
 mod source;
 mod stream;
 
+pub use bucket::BucketSource;
 pub use error::IngestError;
 pub use files::FileSource;
 pub use inflate::{Inflater, Limits};

@@ -7,7 +7,8 @@
 //! - **Bounded**: a source holds the position of its listing and what is in flight, never the
 //!   objects it has seen. Whether a candidate was taken before is the ledger's to say.
 //! - **Listings** (folders, buckets) go through keys in order, hand out each key once a pass, and
-//!   end a pass with an empty page; the next call begins a new pass.
+//!   end with an empty page; a later call begins a new pass. A pass over what is recent may come in
+//!   between: then a key comes more than once.
 //! - **Queues** put a [`Lease`] on every candidate. One message may name several objects: it is
 //!   acknowledged when all its candidates are settled as [`Outcome::Committed`], and given back when
 //!   one of them is [`Outcome::Again`]. The source keeps leases alive in [`Source::extend`].

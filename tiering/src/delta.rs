@@ -4,21 +4,20 @@
 //! it. A file without a commit is invisible. Tables need a store with create-only puts; on a local
 //! disk every file is synced before it is named, see [`synced`].
 
+mod bucket;
+mod credentials;
+mod objects;
+mod place;
 mod reader;
 mod stats;
 mod synced;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, fmt};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use bytes::Bytes;
 use deltalake::{
-    DeltaTable, DeltaTableBuilder, DeltaTableError,
+    DeltaTable, DeltaTableError,
     kernel::{
         Action, Add, StructType, Transaction, Version,
         engine::arrow_conversion::TryIntoKernel,
@@ -29,18 +28,13 @@ use deltalake::{
     protocol::DeltaOperation,
 };
 use jiff::Timestamp;
+use linchpin_store::durable::create_folder;
 use object_store::{ObjectStoreExt as _, PutMode, path::Path as ObjectPath};
 use parquet::{arrow::ArrowWriter, errors::ParquetError, file::properties::WriterProperties};
 use ulid::Ulid;
-use url::Url;
 
-use crate::store::durable::create_folder;
-use synced::SyncedDisk;
-
+pub use place::Place;
 pub use reader::TableFile;
-
-/// The only kind of log store that commits by a create-only put.
-const LOG_STORE: &str = "DefaultLogStore";
 
 /// What Delta Lake writes in a path for a partition value that is null.
 const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -106,86 +100,9 @@ impl DeltaError {
     }
 }
 
-/// Where tables are: a URL and the options that reach it (credentials, endpoint).
-#[derive(Clone)]
-pub struct Place {
-    url: Url,
-    options: HashMap<String, String>,
-}
-
-impl fmt::Debug for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Options may hold secrets: their names are enough.
-        let options: Vec<&String> = self.options.keys().collect();
-        f.debug_struct("Place").field("url", &self.url.as_str()).field("options", &options).finish()
-    }
-}
-
-impl Place {
-    /// A folder of this machine; created where it is missing.
-    pub fn folder(path: impl AsRef<Path>) -> Result<Self, DeltaError> {
-        let path = path.as_ref();
-        let bad = |why: String| DeltaError::Place { place: path.display().to_string(), why };
-        let absolute = std::path::absolute(path)
-            .and_then(|p| create_folder(&p).and_then(|()| p.canonicalize()))
-            .map_err(|e| bad(e.to_string()))?;
-        let url = Url::from_directory_path(absolute).map_err(|()| bad("not an absolute path".to_owned()))?;
-        Ok(Self { url, options: HashMap::new() })
-    }
-
-    /// A place by URL (`file:`, and what the build's clouds understand), with the options of
-    /// `object_store` (`aws_access_key_id`, `azure_storage_account_name`, …).
-    pub fn new(mut url: Url, options: HashMap<String, String>) -> Self {
-        if !url.path().ends_with('/') {
-            url.set_path(&format!("{}/", url.path()));
-        }
-        Self { url, options }
-    }
-
-    /// A place below this one; `name` is relative.
-    #[must_use]
-    pub fn join(&self, name: &str) -> Self {
-        let mut url = self.url.clone();
-        url.set_path(&format!("{}{}/", url.path(), name.trim_matches('/')));
-        Self { url, options: self.options.clone() }
-    }
-
-    /// The URL; ends in `/`.
-    pub fn url(&self) -> &Url {
-        &self.url
-    }
-
-    /// The folder, if this is one of this machine.
-    fn path(&self) -> Option<PathBuf> {
-        (self.url.scheme() == "file").then(|| self.url.to_file_path().ok()).flatten()
-    }
-
-    /// A table handle, not loaded.
-    pub fn table(&self) -> Result<DeltaTable, DeltaError> {
-        let fail = |e| DeltaError::table(&self.url, e);
-        let mut builder = DeltaTableBuilder::from_url(self.url.clone())
-            .map_err(fail)?
-            .with_storage_options(self.options.clone());
-        if self.path().is_some() {
-            builder = builder.with_storage_backend(Arc::new(SyncedDisk::default()), self.url.clone());
-        }
-        let table = builder.build().map_err(fail)?;
-        if table.log_store().name() == LOG_STORE {
-            return Ok(table);
-        }
-        Err(DeltaError::Place {
-            place: self.url.to_string(),
-            why: "its commits need a lock service\nhint: use a store with conditional writes".to_owned(),
-        })
-    }
-}
-
 /// Loads the table at `place`, or `None` if there is none.
 pub async fn load(place: &Place) -> Result<Option<DeltaTable>, DeltaError> {
     // The library takes a missing folder for a broken address.
-    if place.url.to_file_path().is_ok_and(|path| !path.exists()) {
-        return Ok(None);
-    }
     if place.path().is_some_and(|path| !path.is_dir()) {
         return Ok(None);
     }
@@ -218,7 +135,7 @@ pub async fn open_or_create(place: &Place, spec: &TableSpec<'_>) -> Result<Delta
     }
     if let Some(path) = place.path() {
         create_folder(&path)
-            .map_err(|e| DeltaError::Place { place: place.url.to_string(), why: e.to_string() })?;
+            .map_err(|e| DeltaError::Place { place: place.url().to_string(), why: e.to_string() })?;
     }
     let fail = |e| DeltaError::table(place.url(), e);
     let schema: StructType =
@@ -363,4 +280,26 @@ pub async fn entry(log: &LogStoreRef, version: Version) -> Result<Option<Vec<Act
     let fail = |e| DeltaError::table(log.root_url(), e);
     let Some(bytes) = log.read_commit_entry(version).await.map_err(fail)? else { return Ok(None) };
     deltalake::logstore::get_actions(version, &bytes).map(Some).map_err(fail)
+}
+
+/// Checks that the store of a place refuses to overwrite a key, by an object below `folder` that is
+/// removed again. A place in a bucket is reached by another client than archives are.
+pub async fn probe(place: &Place, folder: &str) -> Result<(), DeltaError> {
+    let log = place.table()?.log_store();
+    let store = log.object_store(None);
+    let key = format!("{folder}/{}", Ulid::new());
+    let object = |source| DeltaError::Object { path: key.clone(), source };
+    let location = ObjectPath::parse(&key).map_err(|e| object(e.into()))?;
+    let put = || store.put_opts(&location, Bytes::from_static(b"probe").into(), PutMode::Create.into());
+    put().await.map_err(object)?;
+    let again = put().await;
+    store.delete(&location).await.map_err(object)?;
+    match again {
+        Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+        Err(error) => Err(object(error)),
+        Ok(_) => Err(DeltaError::Place {
+            place: place.url().to_string(),
+            why: "it does not refuse a second put of the same key\nhint: use a store with conditional writes (If-None-Match)".to_owned(),
+        }),
+    }
 }

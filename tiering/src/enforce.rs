@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use jiff::civil::Date;
+use linchpin_store::StoreError;
 
 use crate::{
     Lake, LakeError,
     hot::{HotError, due},
     ledger::{AppliedFact, CommitError, Fact, SegmentFilter},
     policy::RetentionClass,
-    store::StoreError,
 };
 
 /// How long a tombstoned segment waits for its deletion.

@@ -1,23 +1,47 @@
-//! The lake as one thing: ledger, hot table, archives and cursors of a deployment.
+//! The lake as one thing: ledger, hot table, archives and cursors of a deployment, in folders or
+//! buckets.
 
-use std::{collections::BTreeMap, fs::File, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use linchpin_config::Place;
+use linchpin_config::{Place, Stores};
+use linchpin_store::{Counters, CountingStore, Counts, ProbeError, Store, StoreError, connect, probe};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     delta::{self, DeltaError},
     hot::{HotError, HotTable},
     ledger::{Ledger, LedgerError, LedgerOptions},
-    store::{Counters, CountingStore, LocalStore, Store, StoreError},
+    presence::Presence,
 };
+
+/// Places whose promises this process has seen kept.
+static PROBED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// Why a lake could not be opened or used.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
-    /// The place is not one this build can use.
-    #[error("`{0}` is not a folder\nhint: this build keeps lake and archives in folders")]
-    Unsupported(String),
+    /// A store could not be connected to.
+    #[error("cannot use `{place}`: {source}")]
+    Place {
+        /// The place as configured.
+        place: String,
+        /// Cause.
+        #[source]
+        source: StoreError,
+    },
+    /// A store does not keep the promises that archive and ledger are built on.
+    #[error("cannot use `{place}`: {source}")]
+    Unsafe {
+        /// The place as configured.
+        place: String,
+        /// What it did.
+        #[source]
+        source: ProbeError,
+    },
     /// A store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -62,59 +86,120 @@ pub struct Lake {
     pub ledger: Ledger,
     /// The hot table.
     pub hot: HotTable,
-    archives: BTreeMap<String, Arc<dyn Store>>,
-    root: Arc<dyn Store>,
-    folder: PathBuf,
+    archives: BTreeMap<String, Opened>,
+    /// Cursors and dead letters.
+    root: Opened,
+    /// Requests of both tables.
+    tables: Counters,
+    presence: Presence,
+}
+
+/// A store, where it is, and what was asked of it.
+#[derive(Debug)]
+struct Opened {
+    place: Place,
+    store: Arc<dyn Store>,
     counters: Counters,
 }
 
+impl Opened {
+    async fn new(place: &Place, stores: &Stores) -> Result<Self, LakeError> {
+        let counters = Counters::default();
+        let store = connect(place, stores)
+            .await
+            .map_err(|source| LakeError::Place { place: place.to_string(), source })?;
+        let store = Arc::new(CountingStore::new(store, counters.clone()));
+        Ok(Self { place: place.clone(), store, counters })
+    }
+
+    /// Asks a bucket, once a process, whether it keeps its promises; a folder is our own code.
+    async fn probe(&self) -> Result<(), LakeError> {
+        let place = self.place.to_string();
+        let probed = || PROBED.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.place.as_folder().is_some() || probed().contains(&place) {
+            return Ok(());
+        }
+        match probe(&*self.store).await {
+            Ok(()) => {
+                probed().insert(place);
+                Ok(())
+            }
+            Err(source) => Err(LakeError::Unsafe { place, source }),
+        }
+    }
+}
+
 impl Lake {
-    /// Opens (or creates) the lake and its archives.
+    /// Opens (or creates) the lake and its archives; `stores` says how buckets are reached where the
+    /// environment does not.
     pub async fn open<'p>(
         lake: &Place,
         archives: impl IntoIterator<Item = (&'p str, &'p Place)>,
+        stores: &Stores,
     ) -> Result<Self, LakeError> {
-        let counters = Counters::default();
-        let folder = |place: &Place| {
-            place
-                .as_folder()
-                .map(std::path::Path::to_owned)
-                .ok_or_else(|| LakeError::Unsupported(place.to_string()))
-        };
-        let store = |path: PathBuf| -> Result<Arc<dyn Store>, LakeError> {
-            Ok(Arc::new(CountingStore::new(LocalStore::open(path)?, counters.clone())))
-        };
-        let path = folder(lake)?;
-        let root = store(path.clone())?;
-        let place = delta::Place::folder(&path)?;
+        let root = Opened::new(lake, stores).await?;
+        let tables = Counters::default();
+        let place = delta::Place::connect(lake, stores, &tables).await?;
         let mut open = BTreeMap::new();
         for (name, place) in archives {
-            open.insert(name.to_owned(), store(folder(place)?)?);
+            open.insert(name.to_owned(), Opened::new(place, stores).await?);
         }
         let ledger = Ledger::open(&place, LedgerOptions::default()).await?;
         let hot = HotTable::open(&place).await?;
-        Ok(Self { ledger, hot, archives: open, root, folder: path, counters })
+        Ok(Self { ledger, hot, archives: open, root, tables, presence: Presence::of(lake) })
+    }
+
+    /// Refuses buckets that would let two writers both believe that they won. Before the first
+    /// write; costs a few requests for each place, once a process.
+    pub async fn probe(&self) -> Result<(), LakeError> {
+        let stores = std::iter::once(&self.root).chain(self.archives.values());
+        futures::future::try_join_all(stores.map(Opened::probe)).await.map(drop)
     }
 
     /// The archive of that name.
     pub fn archive(&self, name: &str) -> Result<Arc<dyn Store>, LakeError> {
-        self.archives.get(name).map(Arc::clone).ok_or_else(|| LakeError::NoArchive(name.to_owned()))
+        self.opened(name).map(|archive| Arc::clone(&archive.store))
     }
 
-    /// Requests and bytes of archives and cursors so far.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    /// The storage class that the archive of that name gives a new segment, in its provider's word.
+    pub fn archive_tier(&self, name: &str) -> &'static str {
+        match self.opened(name).map(|archive| &archive.place) {
+            Ok(Place::S3 { .. } | Place::Gcs { .. }) => "STANDARD",
+            Ok(Place::Azure { .. }) => "Hot",
+            Ok(Place::Folder(_)) | Err(_) => "LOCAL",
+        }
+    }
+
+    fn opened(&self, name: &str) -> Result<&Opened, LakeError> {
+        self.archives.get(name).ok_or_else(|| LakeError::NoArchive(name.to_owned()))
+    }
+
+    /// Requests and bytes of the archives so far.
+    pub fn archive_requests(&self) -> Counts {
+        let sum = Counters::default();
+        self.archives.values().for_each(|archive| sum.add(&archive.counters.get()));
+        sum.get()
+    }
+
+    /// Requests and bytes so far by what they were for: both tables, cursors and dead letters, and
+    /// each archive.
+    pub fn requests(&self) -> Vec<(String, Counts)> {
+        let archives = self.archives.iter().map(|(name, a)| (format!("archive {name}"), a.counters.get()));
+        [("tables".to_owned(), self.tables.get()), ("cursors".to_owned(), self.root.counters.get())]
+            .into_iter()
+            .chain(archives)
+            .collect()
     }
 
     /// Where `output` stands in the epochs of `worker`, and the cursor's etag.
     pub async fn cursor(&self, output: &str, worker: &str) -> Result<Option<(Cursor, String)>, LakeError> {
         let key = cursor_key(output, worker);
-        let head = match self.root.head(&key).await {
+        let head = match self.root.store.head(&key).await {
             Ok(head) => head,
             Err(StoreError::NotFound(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let bytes = self.root.range(&key, 0..head.size).await?;
+        let bytes = self.root.store.range(&key, 0..head.size).await?;
         let cursor =
             serde_json::from_slice(&bytes).map_err(|e| StoreError::Failed { key, source: e.into() })?;
         Ok(Some((cursor, head.etag)))
@@ -129,7 +214,7 @@ impl Lake {
         etag: Option<&str>,
     ) -> Result<bool, LakeError> {
         let json = serde_json::to_vec(&cursor).unwrap_or_default();
-        match self.root.put_if(&cursor_key(output, worker), json.into(), etag).await {
+        match self.root.store.put_if(&cursor_key(output, worker), json.into(), etag).await {
             Ok(()) => Ok(true),
             Err(StoreError::Precondition(_)) => Ok(false),
             Err(error) => Err(error.into()),
@@ -145,7 +230,7 @@ impl Lake {
         lines: Vec<u8>,
     ) -> Result<(), LakeError> {
         let key = format!("dead/{output}/{worker}-{seq:010}.ndjson");
-        match self.root.put(&key, lines.into()).await {
+        match self.root.store.put(&key, lines.into()).await {
             // The same step was refused before: its letters are there.
             Ok(()) | Err(StoreError::Precondition(_)) => Ok(()),
             Err(error) => Err(error.into()),
@@ -153,36 +238,21 @@ impl Lake {
     }
 
     /// Marks `worker` as alive for as long as the file is held: the system lets go of it when the
-    /// process ends, however it ends.
-    pub fn presence(&self, worker: &str) -> Result<File, LakeError> {
-        let path = self.presence_path(worker);
-        let io = |source| LakeError::Io { path: path.display().to_string(), source };
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(io)?;
-        }
-        let file = File::create(&path).map_err(io)?;
-        file.lock().map_err(io)?;
-        Ok(file)
+    /// process ends, however it ends. `None` where no file can be kept; see [`Lake::is_gone`].
+    pub fn presence(&self, worker: &str) -> Result<Option<File>, LakeError> {
+        let path = self.presence.folder().display().to_string();
+        self.presence.hold(worker).map_err(|source| LakeError::Io { path, source })
     }
 
     /// Whether a worker that ran on this machine is certainly gone. A worker of another machine (no
     /// presence file here) is only known by how long it has been idle.
     pub fn is_gone(&self, worker: &str) -> bool {
-        match File::open(self.presence_path(worker)) {
-            Ok(file) => file.try_lock().is_ok(),
-            Err(_) => false,
-        }
+        self.presence.is_gone(worker)
     }
 
     /// Removes the presence of a worker whose lanes are closed.
     pub fn forget_presence(&self, worker: &str) {
-        if let Err(error) = std::fs::remove_file(self.presence_path(worker)) {
-            tracing::debug!(worker, %error, "presence file was not there");
-        }
-    }
-
-    fn presence_path(&self, worker: &str) -> PathBuf {
-        self.folder.join("workers").join(worker)
+        self.presence.forget(worker);
     }
 }
 

@@ -14,10 +14,10 @@ pub mod hot;
 pub mod lake;
 pub mod ledger;
 pub mod policy;
+mod presence;
 pub mod rehydrate;
 pub mod replay;
 pub mod search;
-pub mod store;
 
 #[cfg(test)]
 mod sample;

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use linchpin_normalize::{Normalized, Normalizer, ReplayUnit};
+use linchpin_store::Store;
 
 use crate::{
     archive::{ArchiveError, Block, EventRef, SegmentReader, UnitMeta},
     hot::HotRows,
     ledger::SegmentState,
-    store::Store,
 };
 
 /// A segment opened for reading events with their units.

@@ -1,5 +1,6 @@
 //! The repository's tasks: `cargo xtask TASK`. `cargo xtask` alone lists them.
 
+mod bench;
 mod check;
 mod figures;
 #[cfg(test)]
@@ -42,14 +43,14 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        arguments: "[TOPIC [MEASUREMENT]]",
-        about: "measure and print the figures of speed and memory only",
-        run: figures::bench,
+        arguments: "[--mb N] [--runs N] [--json FILE] [--binary FILE] [--docs]",
+        about: "linchpin beside ClickHouse, DuckDB, polars and VRL; --docs writes docs/performance.md",
+        run: bench::run,
     },
     Task {
         name: "services",
-        arguments: "",
-        about: "list the services that the tests use",
+        arguments: "[--run]",
+        about: "list the services that the tests use, or run them and print their variables",
         run: services::run,
     },
     Task {
@@ -89,7 +90,7 @@ fn usage() {
         let call = format!("{} {}", task.name, task.arguments);
         eprintln!("  {call:<28} {}", task.about);
     }
-    eprintln!("\ntopics of figures and bench: {}", figures::topics().join(", "));
+    eprintln!("\ntopics of figures: {}", figures::topics().join(", "));
 }
 
 /// `ocsf COMPILED.json`.

@@ -4,9 +4,11 @@
 //! Threads share the ledger's committer and nothing else, so a process with two threads behaves as
 //! two processes with one.
 
+mod ahead;
 mod feeds;
 mod lanes;
 mod matched;
+pub(crate) mod sources;
 mod worker;
 
 use std::{
@@ -20,14 +22,19 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use linchpin_ingest::{Candidate, Feed, FileSource, Source};
+use linchpin_ingest::{Candidate, Feed, Source};
 use linchpin_integration::Output;
 use linchpin_normalize::UnitKey;
+use linchpin_store::Counters;
 use linchpin_tiering::{Lake, enforce};
 use serde::Serialize;
 use tokio::runtime::{Builder, Handle};
 
-use crate::{deployment::Deployment, exit::Failure};
+use crate::{
+    deployment::Deployment,
+    exit::Failure,
+    requests::{self, Requests},
+};
 
 /// Objects that wait for a worker; listing goes on when there is room.
 const QUEUE_OBJECTS_MAX: usize = 256;
@@ -61,6 +68,9 @@ pub(crate) struct Summary {
     pub segments: u64,
     /// Wall time.
     pub seconds: f64,
+    /// What was asked of the stores; the JSON form of a run is fixed, so it is not a part of that.
+    #[serde(skip)]
+    pub requests: Requests,
 }
 
 /// Running totals; counted when committed.
@@ -90,6 +100,7 @@ impl Totals {
             hot_bytes: self.hot_bytes.load(Relaxed),
             segments: self.segments.load(Relaxed),
             seconds: since.elapsed().as_secs_f64(),
+            requests: Requests::new(),
         }
     }
 }
@@ -99,6 +110,8 @@ struct OpenFeed {
     feed: Feed,
     archive: u16,
     source: Arc<dyn Source>,
+    /// Requests of its bucket.
+    counters: Counters,
 }
 
 /// An object for a worker.
@@ -128,6 +141,12 @@ impl Shared {
 
     fn stopping(&self) -> bool {
         self.stop.load(Relaxed)
+    }
+
+    /// What was asked of the lake, the archives and the feeds' buckets so far.
+    fn requests(&self) -> Requests {
+        let feeds = self.feeds.iter().map(|f| (format!("feed {}", f.feed.name), f.counters.get()));
+        self.lake.requests().into_iter().chain(feeds).collect()
     }
 }
 
@@ -163,6 +182,8 @@ fn run(deployment: Deployment, once: bool, progress: impl Fn(&Summary) + Sync) -
         ticker.thread().unpark();
         outcome
     });
+    let requests = shared.requests();
+    requests::log(&requests);
     outcome?;
     let failed = shared.totals.failed.load(Relaxed);
     if once && failed > 0 {
@@ -170,11 +191,11 @@ fn run(deployment: Deployment, once: bool, progress: impl Fn(&Summary) + Sync) -
             "{failed} objects could not be read\nhint: see the warnings above; the next run tries them again"
         )));
     }
-    Ok(shared.totals.summary(since))
+    Ok(Summary { requests, ..shared.totals.summary(since) })
 }
 
 async fn open(deployment: Deployment, once: bool) -> Result<Shared> {
-    let lake = deployment.lake().await?;
+    let lake = deployment.lake_to_write().await?;
     // The policy under which the first event comes in is in force from then on.
     if lake.ledger.applied().is_none() {
         let (text, hash) = deployment.policy_text();
@@ -183,14 +204,14 @@ async fn open(deployment: Deployment, once: bool) -> Result<Shared> {
     let archives = deployment.archives();
     let mut feeds = Vec::new();
     for feed in &deployment.config.feeds.value {
-        let linchpin_config::FeedFrom::Files(folder) = &feed.from else { continue };
-        let source = FileSource::new(&folder.value.0).map_err(Failure::environment)?;
+        let (source, counters) = sources::open(feed, &deployment.config.stores).await?;
         let archive = archives.iter().position(|a| **a == *feed.archive()).unwrap_or(0) as u16;
         let name = Some(feed.source()).filter(|s| *s != linchpin_config::AUTO_SOURCE).map(Arc::from);
         feeds.push(OpenFeed {
             feed: Feed { name: feed.name.value.as_str().into(), source: name },
             archive,
-            source: Arc::new(source),
+            source,
+            counters,
         });
     }
     let outputs = deployment.config.outputs.iter().map(linchpin_integration::build);

@@ -9,20 +9,25 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use linchpin_ingest::{Inflater, IngestError, Lease, Limits, Outcome, UnitReader, missing_unit};
+use crossbeam_channel::Receiver;
+use linchpin_ingest::{Body, Inflater, IngestError, Lease, Limits, Outcome, UnitReader, missing_unit};
 use linchpin_integration::OutEvent;
 use linchpin_normalize::{Carry, Normalized, Normalizer, Part, RawUnit, ReplayUnit, UnitFacts, UnitKey};
+use linchpin_store::StoreError;
 use linchpin_tiering::{
     epoch::{ClosedEpoch, Epoch, EpochContext},
     hot,
     ledger::CommitError,
-    store::StoreError,
 };
 use tokio::runtime::Handle;
 use ulid::Ulid;
 
-use super::{Job, PART_BYTES, Shared, feeds::may_have_parts, lanes, matched, now_ms};
+use super::{
+    Job, PART_BYTES, Shared,
+    ahead::{Ahead, Next},
+    feeds::may_have_parts,
+    lanes, matched, now_ms,
+};
 use crate::exit::Failure;
 
 /// Most units in one epoch: bounds the facts of a commit.
@@ -33,15 +38,13 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 const RETRIES_ONCE: u32 = 60;
 /// zstd level of what no source claims.
 const ARCHIVE_LEVEL: i32 = 3;
-/// Storage class of segments in folders.
-const TIER: &str = "LOCAL";
 
 pub(super) struct Worker<'s> {
     shared: &'s Shared,
     handle: &'s Handle,
     context: EpochContext,
     /// Held for as long as the worker lives.
-    _presence: File,
+    _presence: Option<File>,
     seq: u64,
     last_root: Option<[u8; 32]>,
     epoch: Epoch,
@@ -92,14 +95,15 @@ impl<'s> Worker<'s> {
 
     /// Takes objects until there are no more, then commits what is left.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) -> Result<()> {
+        let mut ahead = Ahead::new(self.shared, self.handle, jobs);
         loop {
             let age = self
                 .since
                 .map_or(Duration::from_secs(1), |since| self.flush_age().saturating_sub(since.elapsed()));
-            match jobs.recv_timeout(age.min(Duration::from_secs(1))) {
-                Ok(job) => self.object(&job)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+            match ahead.next(age.min(Duration::from_secs(1))) {
+                Next::Object(job, body) => self.object(&job, body)?,
+                Next::Nothing => {}
+                Next::Ended => break,
             }
             if self.since.is_some_and(|since| since.elapsed() >= self.flush_age()) {
                 self.flush()?;
@@ -129,11 +133,10 @@ impl<'s> Worker<'s> {
         limits.flush.bytes.value.0.min(share) as usize
     }
 
-    fn object(&mut self, job: &Job) -> Result<()> {
-        let open = &self.shared.feeds[job.feed];
+    fn object(&mut self, job: &Job, body: Result<Box<dyn Body>, IngestError>) -> Result<()> {
         self.claims.push(job.key);
         self.leases.extend(job.candidate.lease.map(|lease| (job.feed, lease)));
-        match self.handle.block_on(open.source.open(&job.candidate)) {
+        match body {
             Ok(body) => {
                 let mut inflater = std::mem::replace(&mut self.inflater, Inflater::new(limits()));
                 let outcome = self.units(job, &mut inflater, body);
@@ -144,12 +147,7 @@ impl<'s> Worker<'s> {
         }
     }
 
-    fn units(
-        &mut self,
-        job: &Job,
-        inflater: &mut Inflater,
-        body: Box<dyn linchpin_ingest::Body>,
-    ) -> Result<()> {
+    fn units(&mut self, job: &Job, inflater: &mut Inflater, body: Box<dyn Body>) -> Result<()> {
         let open = &self.shared.feeds[job.feed];
         let catalog = Arc::clone(self.normalizer.catalog());
         let cutter = std::mem::replace(&mut self.cutter, Normalizer::new(catalog).into());
@@ -304,7 +302,8 @@ impl<'s> Worker<'s> {
         let mut tries = 0;
         loop {
             self.put(&closed)?;
-            let error = match self.handle.block_on(lake.ledger.commit(closed.facts(TIER))) {
+            let facts = closed.facts(|archive| lake.archive_tier(archive));
+            let error = match self.handle.block_on(lake.ledger.commit(facts)) {
                 Ok(committed) => return Ok(Some((closed, committed.at_ms, all_taken))),
                 Err(CommitError::UnitsTaken(keys)) => {
                     tracing::info!(

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &EnforceArgs) -> Result<()> {
     let (_, hash) = deployment.policy_text();
     let now = args.now.unwrap_or_else(|| Moment(jiff::Timestamp::now().as_millisecond()));
     let done = super::runtime()?.block_on(async {
-        let lake = deployment.lake().await?;
+        let lake = deployment.lake_to_write().await?;
         let passed = async |worker: &str, seq: u64| passed(&deployment, &lake, worker, seq).await;
         let done = enforce::once(&lake, deployment.policy.classes(), hash, now.0, passed).await;
         done.map_err(|error| match error {
@@ -100,7 +100,7 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result<()> {
     let who = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
     let who = who.unwrap_or_else(|| "unknown".to_owned());
     let new = super::runtime()?.block_on(async {
-        let lake = deployment.lake().await?;
+        let lake = deployment.lake_to_write().await?;
         enforce::apply(&lake, &text, hash, &who).await.map_err(Failure::environment)
     })?;
     println!(

@@ -1,9 +1,12 @@
 //! The verbs, one file each.
 
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod enforce;
 pub(crate) mod generate;
+pub(crate) mod man;
 pub(crate) mod normalize;
 pub(crate) mod rehydrate;
 pub(crate) mod run;
@@ -30,10 +33,13 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
         Verb::Verify(args) => verify::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Check(args) => check::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
         Verb::Enforce(args) => enforce::run(&args),
         Verb::Apply(args) => enforce::apply(&args),
         Verb::Generate(args) => generate::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Man(args) => man::run(&args),
     }
 }
 

@@ -94,7 +94,7 @@ pub(crate) fn run(args: &RehydrateArgs) -> Result<()> {
                 eprintln!(
                     "{} rebuilt, {} read",
                     table::bytes(bytes),
-                    table::bytes(lake.counters().get().bytes_read)
+                    table::bytes(lake.archive_requests().bytes_read)
                 );
             }
             (None, None) => {}
@@ -114,14 +114,14 @@ async fn events(
     let request = Request { predicate, period, limits: args.limits.limits() };
     let mut normalizer = Normalizer::new(Arc::clone(&deployment.catalog));
     let found = rehydrate::find(lake, &request, &mut normalizer).await.map_err(failure)?;
-    let finding = lake.counters().get();
+    let finding = lake.archive_requests();
     let mut sink = |event: &Rehydrated<'_>| match (args.format, args.framed) {
         (EventFormat::Raw, false) => raw(event, output),
         (EventFormat::Raw, true) => framed(event, output),
         (EventFormat::Ocsf, _) => ocsf(event, &mut normalizer, output),
     };
     let events = rehydrate::fetch(lake, &found, &mut sink).await.map_err(failure)?;
-    let all = lake.counters().get();
+    let all = lake.archive_requests();
     eprintln!(
         "{} events from {} segments, {} read from the archive",
         table::count(events),

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{cli::ConfigArg, deployment::Deployment, pipeline, progress::Progress};
+use crate::{cli::ConfigArg, deployment::Deployment, pipeline, progress::Progress, requests};
 
 /// Take logs in: normalise, archive, keep searchable, deliver.
 ///
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
             summary.hot_bytes,
             summary.seconds
         );
+        print!("{}", requests::as_table(&summary.requests));
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ use crate::{
     cli::ConfigArg,
     deployment::Deployment,
     exit::Failure,
+    requests::{self, Requests},
     table::{self, Table, rfc3339},
 };
 
@@ -93,6 +94,8 @@ struct Status {
     hot: BTreeMap<String, Hot>,
     lanes: Vec<Lane>,
     unread: Vec<Unread>,
+    /// What it took to find all this out.
+    requests: Requests,
 }
 
 pub(crate) fn run(args: &StatusArgs) -> Result<()> {
@@ -133,6 +136,7 @@ async fn gather(deployment: &Deployment, lake: &Lake) -> Result<Status> {
         hot,
         lanes: lanes(deployment, lake).await.map_err(Failure::environment)?,
         unread: unread(lake).await?,
+        requests: lake.requests(),
     })
 }
 
@@ -272,6 +276,7 @@ impl Status {
             },
             "lanes": self.lanes.iter().map(lane).collect::<Vec<_>>(),
             "class_0": self.unread.iter().map(unread).collect::<Vec<_>>(),
+            "requests": requests::as_json(&self.requests),
         })
     }
 
@@ -282,6 +287,7 @@ impl Status {
             self.hot_table(),
             self.lane_table(),
             self.unread_table(),
+            requests::as_table(&self.requests),
         ];
         for (n, table) in tables.iter().filter(|t| !t.is_empty()).enumerate() {
             if n > 0 {

@@ -5,6 +5,7 @@ mod configuration;
 mod day;
 mod demo;
 mod docs;
+mod doctor;
 mod generating;
 mod normalising;
 mod support;

@@ -2,7 +2,7 @@
 
 use crate::support::Folder;
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 15] = [
     "run",
     "normalize",
     "sources",
@@ -11,10 +11,13 @@ const VERBS: [&str; 12] = [
     "verify",
     "status",
     "check",
+    "doctor",
     "enforce",
     "apply",
     "generate",
     "demo",
+    "completions",
+    "man",
 ];
 
 #[test]
@@ -37,6 +40,8 @@ fn wrong_usage_is_exit_code_2() {
         (&["fly"], "unrecognized subcommand 'fly'"),
         (&["run"], "--config <FILE>"),
         (&["check"], "--config <FILE>"),
+        (&["doctor"], "--config <FILE>"),
+        (&["completions", "dos"], "invalid value 'dos'"),
         (&["check", "-c", "missing.yaml"], "error: cannot read the configuration `missing.yaml`"),
         (&["rehydrate", "-c", "good.yaml"], "--where <PREDICATE>"),
         (&["rehydrate", "-c", "good.yaml", "--where", "true", "--object", "a"], "cannot be used with"),

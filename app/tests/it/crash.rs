@@ -1,11 +1,12 @@
 //! Workers that are killed, or that meet on one folder, lose nothing and store nothing twice.
 //!
 //! `LINCHPIN_CAMPAIGN_KILLS` sets how many workers are killed alone; a tenth of that beside another.
+//! `LINCHPIN_CAMPAIGN_KILLS_S3` is the same for workers whose feed, lake and archive are in a bucket.
 
 use std::{
     collections::BTreeSet,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Child,
     thread,
     time::{Duration, Instant},
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     campaign,
+    cloud::{Bucket, Cloud, stores},
     lake::{Lake, Settings, Summary, multiset},
     logs,
 };
@@ -27,7 +29,10 @@ const FLUSH: &str = "64KiB";
 /// A worker that was done before its end was due does not count.
 const ROUNDS_PER_KILL_MAX: u32 = 5;
 /// Where new files tell how far a worker is: archive, ledger, hot table, output and its cursor.
-const PLACES: &[&str] = &["archive", "lake/ledger/_delta_log", "lake/hot/_delta_log", "out", "lake/cursors"];
+const PLACES: &[&str] = &["archive", "lake/ledger/_delta_log", "lake/hot/_delta_log", OUT, "lake/cursors"];
+/// The output's folder, always on this machine.
+const OUT: &str = "out";
+const OUTPUTS: &str = "[ { name: out, to: { ndjson: ./out } } ]";
 /// No worker of these tests needs so long.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -35,21 +40,57 @@ const PATIENCE: Duration = Duration::from_mins(2);
 struct Scene {
     root: TempDir,
     lake: Lake,
+    /// Where all of it is, if not in folders.
+    bucket: Option<Bucket>,
+    /// The feed over the logs, as the configuration has it.
+    feed: String,
     records: u64,
 }
 
 impl Scene {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("logs")).unwrap();
-        let lake = lake(root.path(), "disturbed", FLUSH);
-        Self { root, lake, records: 0 }
+        let logs = root.path().join("logs");
+        fs::create_dir(&logs).unwrap();
+        let feed = format!("{{ name: logs, from: {{ files: \"{}\" }} }}", logs.display());
+        let settings = Settings { flush: FLUSH, outputs: OUTPUTS, ..Settings::default() };
+        let lake = Lake::with_feeds(root.path().join("disturbed"), &feed, settings);
+        Self { root, lake, bucket: None, feed, records: 0 }
+    }
+
+    /// Feed, lake and archive in a bucket.
+    fn in_a_bucket(cloud: Cloud) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let bucket = Bucket::new(cloud);
+        let feed = bucket.feed("logs", "default", "logs/");
+        let settings = Settings {
+            flush: FLUSH,
+            outputs: OUTPUTS,
+            lake: &bucket.url("lake"),
+            archives: &format!("{{ default: \"{}\" }}", bucket.url("archive")),
+            stores: &stores(&[cloud]),
+            ..Settings::default()
+        };
+        let lake = Lake::with_feeds(root.path().join("disturbed"), &feed, settings);
+        Self { root, lake, bucket: Some(bucket), feed, records: 0 }
     }
 
     /// Writes new logs.
     fn feed(&mut self) {
-        let folder = self.root.path().join("logs").join(format!("{:08}", self.records));
+        let name = format!("{:08}", self.records);
+        let folder = self.root.path().join("logs").join(&name);
         self.records = logs::write_trails(&folder, self.records, FILES, RECORDS);
+        if let Some(bucket) = &self.bucket {
+            bucket.upload(&folder, &format!("logs/{name}/"));
+        }
+    }
+
+    /// How many objects are in a place.
+    fn objects(&self, place: &str) -> usize {
+        match &self.bucket {
+            Some(bucket) if place != OUT => bucket.keys(&format!("{place}/")).len(),
+            _ => self.lake.files(place).len(),
+        }
     }
 
     /// Drains what is left and compares with a lake that nothing disturbed.
@@ -61,7 +102,10 @@ impl Scene {
             Summary { units: 0, raw_events: 0, events: 0, segments: 0 },
             "a second run found work"
         );
-        let reference = lake(self.root.path(), "undisturbed", "16MiB");
+        // The same feed, for the same ids; all else in folders.
+        let stores = self.bucket.as_ref().map_or("{}".to_owned(), |bucket| stores(&[bucket.cloud()]));
+        let settings = Settings { flush: "16MiB", outputs: OUTPUTS, stores: &stores, ..Settings::default() };
+        let reference = Lake::with_feeds(self.root.path().join("undisturbed"), &self.feed, settings);
         let undisturbed = reference.drain();
         assert_eq!(undisturbed.raw_events, self.records);
         let (ids, expected) = (self.lake.event_ids(), reference.event_ids());
@@ -77,12 +121,6 @@ impl Scene {
             assert!(row["n"].as_u64().unwrap() >= self.records / 4, "{row}");
         }
     }
-}
-
-fn lake(root: &Path, name: &str, flush: &str) -> Lake {
-    let settings =
-        Settings { flush, outputs: "[ { name: out, to: { ndjson: ./out } } ]", ..Settings::default() };
-    Lake::new(root.join(name), &[("logs", &root.join("logs"))], settings)
 }
 
 /// The folder of the output has every event, and as a repeat replaces its file, once.
@@ -122,13 +160,13 @@ impl Moment {
     }
 
     /// Kills the worker when the moment has come; says whether it was still at work.
-    fn kill(self, lake: &Lake, before: usize, mut worker: Child) -> bool {
+    fn kill(self, scene: &Scene, before: usize, mut worker: Child) -> bool {
         let began = Instant::now();
-        let due = |lake: &Lake| match self {
+        let due = || match self {
             Self::After(time) => began.elapsed() >= time,
-            Self::At(place, files) => lake.files(place).len() >= before + files,
+            Self::At(place, files) => scene.objects(place) >= before + files,
         };
-        while !due(lake) && worker.try_wait().unwrap().is_none() {
+        while !due() && worker.try_wait().unwrap().is_none() {
             assert!(began.elapsed() < PATIENCE, "a worker hangs, waiting for {self:?}");
             thread::sleep(Duration::from_micros(500));
         }
@@ -139,18 +177,17 @@ impl Moment {
     }
 
     /// How many files are in its place now.
-    fn files(self, lake: &Lake) -> usize {
+    fn files(self, scene: &Scene) -> usize {
         match self {
             Self::After(_) => 0,
-            Self::At(place, _) => lake.files(place).len(),
+            Self::At(place, _) => scene.objects(place),
         }
     }
 }
 
 /// Kills workers on ever new logs until enough of them died at work. Beside a companion, the one
 /// that lives must succeed.
-fn kill(kills: u32, companion: bool) {
-    let mut scene = Scene::new();
+fn kill(mut scene: Scene, kills: u32, companion: bool) {
     scene.feed();
     let began = Instant::now();
     scene.lake.drain();
@@ -160,9 +197,9 @@ fn kill(kills: u32, companion: bool) {
         scene.feed();
         let moment = Moment::of(round, typical);
         moments.push(moment);
-        let before = moment.files(&scene.lake);
+        let before = moment.files(&scene);
         let other = companion.then(|| scene.lake.start());
-        killed += u32::from(moment.kill(&scene.lake, before, scene.lake.start()));
+        killed += u32::from(moment.kill(&scene, before, scene.lake.start()));
         other.map(Lake::finished);
         if killed == kills {
             break;
@@ -175,12 +212,22 @@ fn kill(kills: u32, companion: bool) {
 
 #[test]
 fn a_killed_worker_loses_nothing() {
-    kill(campaign("LINCHPIN_CAMPAIGN_KILLS", 6), false);
+    kill(Scene::new(), campaign("LINCHPIN_CAMPAIGN_KILLS", 6), false);
 }
 
 #[test]
 fn a_worker_killed_beside_another_loses_nothing() {
-    kill(campaign("LINCHPIN_CAMPAIGN_KILLS", 20).div_ceil(10), true);
+    kill(Scene::new(), campaign("LINCHPIN_CAMPAIGN_KILLS", 20).div_ceil(10), true);
+}
+
+#[test]
+fn a_worker_killed_on_s3_loses_nothing() {
+    kill(Scene::in_a_bucket(Cloud::S3), campaign("LINCHPIN_CAMPAIGN_KILLS_S3", 5), false);
+}
+
+#[test]
+fn a_worker_killed_on_s3_beside_another_loses_nothing() {
+    kill(Scene::in_a_bucket(Cloud::S3), campaign("LINCHPIN_CAMPAIGN_KILLS_S3", 10).div_ceil(10), true);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A lake on local folders, worked on through the program's command line only.
+//! A lake, worked on through the program's command line only.
 
 use std::{
     collections::BTreeMap,
@@ -13,9 +13,10 @@ use serde_json::Value;
 
 /// Three retention classes.
 const CONFIG: &str = r#"
-lake: ./lake
-archives: { default: ./archive }
+lake: LAKE
+archives: ARCHIVES
 feeds: [FEEDS]
+stores: STORES
 retention:
   classes:
     critical: { hot: 400d, archive: { class: standard }, expire: 7y }
@@ -45,11 +46,24 @@ pub(crate) struct Settings<'a> {
     pub flush: &'a str,
     /// The list of outputs, as the configuration has it.
     pub outputs: &'a str,
+    /// Where ledger and hot table are.
+    pub lake: &'a str,
+    /// The archives, as the configuration has them.
+    pub archives: &'a str,
+    /// How buckets are reached, as the configuration has it.
+    pub stores: &'a str,
 }
 
 impl Default for Settings<'_> {
     fn default() -> Self {
-        Self { threads: 1, flush: "64KiB", outputs: "[]" }
+        Self {
+            threads: 1,
+            flush: "64KiB",
+            outputs: "[]",
+            lake: "./lake",
+            archives: "{ default: ./archive }",
+            stores: "{}",
+        }
     }
 }
 
@@ -68,15 +82,31 @@ pub(crate) struct Lake {
 impl Lake {
     /// A lake in a new `folder` with these feeds (name and folder).
     pub(crate) fn new(folder: PathBuf, feeds: &[(&str, &Path)], settings: Settings<'_>) -> Self {
-        fs::create_dir_all(&folder).unwrap();
-        let Settings { threads, flush, outputs } = settings;
         let feed = |(name, from): &(&str, &Path)| {
             format!("{{ name: {name}, from: {{ files: \"{}\" }} }}", from.display())
         };
         let feeds = feeds.iter().map(feed).collect::<Vec<_>>().join(", ");
-        let config =
-            CONFIG.replace("FEEDS", &feeds).replace("THREADS", &threads.to_string()).replace("FLUSH", flush);
-        fs::write(folder.join("linchpin.yaml"), format!("{config}outputs: {outputs}\n")).unwrap();
+        Self::with_feeds(folder, &feeds, settings)
+    }
+
+    /// A lake with the feeds that a configuration has between brackets.
+    pub(crate) fn with_feeds(folder: PathBuf, feeds: &str, settings: Settings<'_>) -> Self {
+        fs::create_dir_all(&folder).unwrap();
+        let Settings { threads, flush, outputs, lake, archives, stores } = settings;
+        let threads = threads.to_string();
+        let mut config = format!("{CONFIG}outputs: {outputs}\n");
+        let values = [
+            ("LAKE", lake),
+            ("ARCHIVES", archives),
+            ("FEEDS", feeds),
+            ("STORES", stores),
+            ("THREADS", &threads),
+            ("FLUSH", flush),
+        ];
+        for (name, value) in values {
+            config = config.replacen(name, value, 1);
+        }
+        fs::write(folder.join("linchpin.yaml"), config).unwrap();
         Self { folder }
     }
 
@@ -84,7 +114,17 @@ impl Lake {
         let mut command = Command::new(env!("CARGO_BIN_EXE_linchpin"));
         command.current_dir(&self.folder).args([verb, "-c", "linchpin.yaml"]).args(args);
         command.env_remove("LINCHPIN_LOG").stdin(Stdio::null());
+        // Hidden: it is no part of what the tests look at.
+        command.env("XDG_STATE_HOME", self.folder.join(".state"));
         command
+    }
+
+    /// A call without a configuration, which must succeed.
+    #[track_caller]
+    pub(crate) fn plain(&self, args: &[&str]) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_linchpin"));
+        let done = command.current_dir(&self.folder).args(args).output().unwrap();
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
     pub(crate) fn call(&self, verb: &str, args: &[&str]) -> Ran {

@@ -2,6 +2,8 @@
 //! other engines. Short by default; a variable makes one long (see each module).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cloud;
+mod clouds;
 mod corpus;
 mod crash;
 mod engines;

@@ -2,10 +2,8 @@
 
 use std::{fs::OpenOptions, io::Write, os::unix};
 
-use linchpin_normalize::Carry;
-
 use super::*;
-use crate::{Feed, Inflater, Limits, UnitReader};
+use crate::contract::{self, Shelf, pass, read};
 
 fn write(root: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = root.join(name);
@@ -14,17 +12,27 @@ fn write(root: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// One pass, in pages of `max`.
-async fn pass(source: &FileSource, max: usize) -> Vec<Candidate> {
-    let mut all = Vec::new();
-    loop {
-        let page = source.next(max).await.unwrap();
-        assert!(page.len() <= max);
-        if page.is_empty() {
-            return all;
-        }
-        all.extend(page);
+struct Folder(tempfile::TempDir);
+
+#[async_trait]
+impl Shelf for Folder {
+    async fn write(&self, name: &str, bytes: &[u8]) {
+        write(self.0.path(), name, bytes);
     }
+    async fn remove(&self, name: &str) {
+        fs::remove_file(self.0.path().join(name)).unwrap();
+    }
+    fn key(&self, name: &str) -> String {
+        fs::canonicalize(self.0.path()).unwrap().join(name).to_str().unwrap().to_owned()
+    }
+    fn source(&self) -> Box<dyn Source> {
+        Box::new(FileSource::new(self.0.path()).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_folder_keeps_the_contract() {
+    contract::check(&Folder(tempfile::tempdir().unwrap())).await;
 }
 
 #[tokio::test]
@@ -104,39 +112,24 @@ async fn a_single_file_is_a_source_and_its_versions_are_objects() {
     assert_ne!(pass(&source, 10).await[0].object, first[0].object);
 }
 
-/// Reads `candidate` while `meanwhile` happens between its opening and its end.
-async fn read(
-    source: &FileSource,
-    candidate: &Candidate,
-    meanwhile: impl FnOnce(),
-) -> Result<Vec<u8>, IngestError> {
-    let body = source.open(candidate).await?;
-    meanwhile();
-    let feed = Feed { name: "f".into(), source: None };
-    let mut scratch = Inflater::new(Limits::default());
-    let cut = |bytes: &[u8], _: &Carry| (bytes.len(), Carry::default());
-    let mut reader = UnitReader::new(&mut scratch, body, &feed, candidate, &cut);
-    reader.next_unit().unwrap().map(|unit| unit.bytes.to_vec())
-}
-
 #[tokio::test]
 async fn a_file_that_changes_is_left_for_the_next_pass() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), "a", b"one\n");
     let source = FileSource::new(dir.path()).unwrap();
-    let append = || OpenOptions::new().append(true).open(&path).unwrap().write_all(b"two\n").unwrap();
+    let append = async || OpenOptions::new().append(true).open(&path).unwrap().write_all(b"two\n").unwrap();
 
     let listed = pass(&source, 10).await;
-    assert_eq!(read(&source, &listed[0], || ()).await.unwrap(), b"one\n");
+    assert_eq!(read(&source, &listed[0], async || ()).await.unwrap(), b"one\n");
     let while_read = read(&source, &listed[0], append).await;
     assert!(matches!(while_read, Err(IngestError::Changed { .. })), "{while_read:?}");
-    let before_open = read(&source, &listed[0], || ()).await;
+    let before_open = read(&source, &listed[0], async || ()).await;
     assert!(matches!(before_open, Err(IngestError::Changed { .. })), "{before_open:?}");
 
     let again = pass(&source, 10).await;
-    assert_eq!(read(&source, &again[0], || ()).await.unwrap(), b"one\ntwo\n");
+    assert_eq!(read(&source, &again[0], async || ()).await.unwrap(), b"one\ntwo\n");
     fs::remove_file(&path).unwrap();
-    let gone = read(&source, &again[0], || ()).await;
+    let gone = read(&source, &again[0], async || ()).await;
     assert!(matches!(gone, Err(IngestError::Missing { .. })), "{gone:?}");
 }
 

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use crate::store::StoreError;
+use linchpin_store::StoreError;
 
 /// Why a segment could not be written or read.
 #[derive(Debug, thiserror::Error)]

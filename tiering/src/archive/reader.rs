@@ -3,6 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use linchpin_store::Store;
 
 use super::{
     CODEC_RAW, FOOTER_BYTES_MAX, FOOTER_GUESS, FOOTER_STORED_MAX, FORMAT_VERSION, RESIDUE_BYTES_MAX,
@@ -14,7 +15,6 @@ use super::{
     residue::Residue,
     writer::{END_MAGIC, TRAILER_BYTES},
 };
-use crate::store::Store;
 
 /// An opened segment: its footer, and where to read the rest.
 #[derive(Debug, Clone)]

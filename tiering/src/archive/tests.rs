@@ -1,20 +1,15 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::{
-    collections::BTreeMap,
-    ops::Range,
     path::PathBuf,
     process::{Command, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
 use linchpin_normalize::batch::Event;
+use linchpin_store::{Counters, CountingStore, MemoryStore, Store};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -23,52 +18,18 @@ use super::{
     writer::TRAILER_BYTES,
     *,
 };
-use crate::store::{ObjectHead, Store, StoreError};
 
-/// Objects in memory; counts range reads.
-#[derive(Debug, Default)]
-struct MemoryStore {
-    objects: Mutex<BTreeMap<String, Bytes>>,
-    reads: AtomicUsize,
+/// One object in memory.
+fn stored(key: &str, bytes: Bytes) -> Arc<MemoryStore> {
+    let store = MemoryStore::default();
+    block_on(store.put(key, bytes)).unwrap();
+    Arc::new(store)
 }
 
-impl MemoryStore {
-    fn of(key: &str, bytes: Bytes) -> Arc<Self> {
-        let store = Self::default();
-        store.objects.lock().unwrap().insert(key.to_owned(), bytes);
-        Arc::new(store)
-    }
-
-    fn get(&self, key: &str) -> Result<Bytes, StoreError> {
-        let objects = self.objects.lock().unwrap();
-        objects.get(key).cloned().ok_or_else(|| StoreError::NotFound(key.to_owned()))
-    }
-}
-
-#[async_trait]
-impl Store for MemoryStore {
-    async fn put(&self, key: &str, _: Bytes) -> Result<(), StoreError> {
-        Err(StoreError::Precondition(key.to_owned()))
-    }
-    async fn put_if(&self, key: &str, _: Bytes, _: Option<&str>) -> Result<(), StoreError> {
-        Err(StoreError::Precondition(key.to_owned()))
-    }
-    async fn range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        let bytes = self.get(key)?;
-        let end = (range.end as usize).min(bytes.len());
-        Ok(bytes.slice((range.start as usize).min(end)..end))
-    }
-    async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {
-        let size = self.get(key)?.len() as u64;
-        Ok(ObjectHead { key: key.into(), size, etag: "1".into(), modified_ms: 0, class: "MEMORY".into() })
-    }
-    async fn list(&self, _: &str, _: Option<&str>) -> Result<Vec<ObjectHead>, StoreError> {
-        Ok(Vec::new())
-    }
-    async fn delete_if(&self, key: &str, _: &str) -> Result<(), StoreError> {
-        Err(StoreError::Precondition(key.to_owned()))
-    }
+/// One object in memory, and what is asked for it.
+fn counted(key: &str, bytes: Bytes) -> (Arc<dyn Store>, Counters) {
+    let counters = Counters::default();
+    (Arc::new(CountingStore::new(stored(key, bytes), counters.clone())), counters)
 }
 
 const CLASSES: [&str; 3] = ["critical", "standard", "bulk"];
@@ -185,8 +146,9 @@ struct Content {
 }
 
 fn read_all(bytes: &Bytes) -> Result<Content, ArchiveError> {
+    let store = stored("s", bytes.clone());
     block_on(async {
-        let reader = SegmentReader::open(MemoryStore::of("s", bytes.clone()), "s").await?;
+        let reader = SegmentReader::open(store, "s").await?;
         let mut content = Content { events: Vec::new(), units: reader.units().await?, residues: Vec::new() };
         for block in 0..reader.footer().blocks.len() {
             let block = reader.read_block(block).await?;
@@ -204,7 +166,7 @@ fn read_all(bytes: &Bytes) -> Result<Content, ArchiveError> {
 }
 
 fn findings(segment: &ClosedSegment, bytes: &Bytes) -> Vec<Finding> {
-    let store: Arc<dyn Store> = MemoryStore::of("s", bytes.clone());
+    let store: Arc<dyn Store> = stored("s", bytes.clone());
     block_on(verify(&store, "s", &segment.facts())).unwrap()
 }
 
@@ -385,13 +347,13 @@ fn one_event_costs_one_range_read() {
     let event = |i: u32| (b",".to_vec(), format!("{{\"n\":{i}}}").into_bytes(), 0);
     let unit = Unit::new(0, 0, &(0..5000).map(event).collect::<Vec<_>>(), b"]");
     let (segment, _) = &build(&[unit], 64, BuilderOptions { level: 3, block_bytes: 4096 })[0];
-    let store = MemoryStore::of("s", segment.bytes.clone());
+    let (store, counters) = counted("s", segment.bytes.clone());
     let reader = block_on(SegmentReader::open_sized(store.clone(), "s", segment.bytes.len() as u64)).unwrap();
-    assert_eq!(store.reads.load(Ordering::Relaxed), 1, "opening");
+    assert_eq!(counters.get().gets, 1, "opening");
     let at = reader.block_of_row(4321).unwrap();
     assert!(reader.footer().blocks.len() > 5 && at > 5);
     let block = block_on(reader.read_block(at)).unwrap();
-    assert_eq!(store.reads.load(Ordering::Relaxed), 2, "opening and one block");
+    assert_eq!(counters.get().gets, 2, "opening and one block");
     assert_eq!(block.event(4321).unwrap().bytes, b"{\"n\":4321}");
     assert_eq!(reader.block_of_row(5000), None);
     assert!(block.event(0).is_none());
@@ -402,9 +364,9 @@ fn long_footers_and_many_units() {
     let units: Vec<Unit> =
         (0..2500).map(|i| Unit::new(0, 0, &vec![(vec![], format!("{i}").into_bytes(), 0); 4], b"")).collect();
     let (segment, pushed) = &build(&units, 4, BuilderOptions { level: 3, block_bytes: 1 })[0];
-    let store = MemoryStore::of("s", segment.bytes.clone());
+    let (store, counters) = counted("s", segment.bytes.clone());
     let reader = block_on(SegmentReader::open(store.clone(), "s")).unwrap();
-    assert_eq!(store.reads.load(Ordering::Relaxed), 2, "the footer is longer than the first guess");
+    assert_eq!(counters.get().gets, 2, "the footer is longer than the first guess");
     assert_eq!(reader.footer().units.len(), 3);
     assert_eq!(block_on(reader.unit(2100)).unwrap().key, "part-2100.json.gz");
     assert!(matches!(block_on(reader.unit(2500)), Err(ArchiveError::OutOfRange { what: "unit", .. })));
@@ -418,7 +380,7 @@ fn large_events_have_blocks_of_their_own() {
         Unit::new(0, 0, &[(vec![], b"a".to_vec(), 0), (vec![], large, 0), (vec![], b"b".to_vec(), 0)], b"");
     let (segment, pushed) = &build(&[unit], 9, BuilderOptions::default())[0];
     assert_eq!(&read_all(&segment.bytes).unwrap().events, pushed);
-    let reader = block_on(SegmentReader::open(MemoryStore::of("s", segment.bytes.clone()), "s")).unwrap();
+    let reader = block_on(SegmentReader::open(stored("s", segment.bytes.clone()), "s")).unwrap();
     assert_eq!(reader.footer().blocks.iter().map(|block| block.events).collect::<Vec<_>>(), [1, 1, 1]);
 }
 
@@ -441,7 +403,7 @@ fn verification_names_what_is_wrong() {
     let units = [example_unit(), Unit::new(1, 1, &[(vec![], b"second feed".to_vec(), 0)], b"")];
     let segments = build(&units, 1, BuilderOptions { level: 3, block_bytes: 30 });
     let (segment, other) = (&segments[0].0, &segments[1].0);
-    let reader = block_on(SegmentReader::open(MemoryStore::of("s", segment.bytes.clone()), "s")).unwrap();
+    let reader = block_on(SegmentReader::open(stored("s", segment.bytes.clone()), "s")).unwrap();
     let entry = &reader.footer().blocks[1];
     let mut bytes = segment.bytes.to_vec();
     bytes[entry.offset as usize + 9] ^= 1;
@@ -455,7 +417,7 @@ fn verification_names_what_is_wrong() {
     assert!(swapped.iter().any(|f| f.what.starts_with("worker and sequence")), "{swapped:?}");
     assert!(swapped.iter().any(|f| f.what.starts_with("Merkle root")), "{swapped:?}");
 
-    let store: Arc<dyn Store> = MemoryStore::of("elsewhere", Bytes::new());
+    let store: Arc<dyn Store> = stored("elsewhere", Bytes::new());
     let missing = block_on(verify(&store, "s", &segment.facts())).unwrap();
     assert_eq!(missing.len(), 1);
     assert!(missing[0].what.contains("missing"), "{missing:?}");
@@ -521,7 +483,7 @@ fn copies_without_the_units_of_others() {
 fn futures_can_be_spawned() {
     fn spawnable<F: Future + Send>(_: &F) {}
     let (segment, _) = &build(&[example_unit()], 1, BuilderOptions::default())[0];
-    let store: Arc<dyn Store> = MemoryStore::of("s", segment.bytes.clone());
+    let store: Arc<dyn Store> = stored("s", segment.bytes.clone());
     let facts = segment.facts();
     spawnable(&verify(&store, "s", &facts));
     let reader = block_on(SegmentReader::open(Arc::clone(&store), "s")).unwrap();
@@ -631,7 +593,7 @@ fn version_1_stays_readable() {
     let content = read_all(&bytes).unwrap();
     assert_eq!(content.events, read_all(&now.bytes).unwrap().events);
     assert_eq!(content.residues, read_all(&now.bytes).unwrap().residues);
-    let reader = block_on(SegmentReader::open(MemoryStore::of("s", bytes), "s")).unwrap();
+    let reader = block_on(SegmentReader::open(stored("s", bytes), "s")).unwrap();
     assert_eq!(hex(&reader.footer().merkle_root), FIXTURE_ROOT);
     assert_eq!(reader.footer().header(), &header("critical", 0));
 }

@@ -6,6 +6,7 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use linchpin_store::{Store, StoreError};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -16,7 +17,6 @@ use super::{
     meta::{HeaderFrame, UnitMeta},
     reader::{SegmentReader, decode_residue},
 };
-use crate::store::{Store, StoreError};
 
 /// Bytes fetched by one range read of a verification, unless one frame is longer.
 const READ_BYTES: u64 = 8 << 20;

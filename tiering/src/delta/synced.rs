@@ -7,14 +7,13 @@ use std::{ops::Range, path::PathBuf};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use linchpin_store::durable::{Publish, publish, sync_parent};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
     local::LocalFileSystem, path::Path,
 };
 use ulid::Ulid;
-
-use crate::store::durable::{Publish, publish, sync_parent};
 
 /// The whole local file system, as the URLs of tables are absolute.
 #[derive(Debug, Default)]

@@ -110,16 +110,17 @@ impl ClosedEpoch {
         self.units.is_empty()
     }
 
-    /// What the ledger is told; `tier` is the storage class the segments were put with.
-    pub fn facts(&self, tier: &str) -> Vec<Fact> {
+    /// What the ledger is told; `tier` gives the storage class that an archive puts segments with.
+    pub fn facts(&self, tier: impl Fn(&str) -> &'static str) -> Vec<Fact> {
         let mut facts = Vec::with_capacity(self.parts.len() + self.units.len());
         for ((archive, _), part) in &self.parts {
             let segment = &part.segment;
+            let store = &self.context.archives[usize::from(*archive)];
             facts.push(Fact::SegmentCreated(SegmentFact {
                 id: segment.id.clone(),
                 object: segment.object_key.clone(),
-                store: self.context.archives[usize::from(*archive)].to_string(),
-                tier: tier.to_owned(),
+                store: store.to_string(),
+                tier: tier(store).to_owned(),
                 retention: segment.header.class.clone(),
                 feeds: segment.feeds.clone(),
                 sources: part.sources.clone(),

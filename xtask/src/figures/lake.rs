@@ -81,6 +81,12 @@ impl Lake {
 
 /// Writes about `megabytes` of raw logs of one source; gives the number of raw events.
 pub(crate) fn generate(lab: &Lab, folder: &Path, source: &str, megabytes: u64, seed: u64) -> Result<u64> {
+    let written = generated(lab, folder, source, megabytes, seed)?;
+    written["events"][source].as_u64().context("`generate --json` names no events")
+}
+
+/// Writes about `megabytes` of raw logs of one source; gives the summary that was printed.
+pub(crate) fn generated(lab: &Lab, folder: &Path, source: &str, megabytes: u64, seed: u64) -> Result<Value> {
     let mut command = Command::new(lab.linchpin()?);
     command.arg("generate").arg("--out").arg(folder);
     command.args([
@@ -92,9 +98,7 @@ pub(crate) fn generate(lab: &Lab, folder: &Path, source: &str, megabytes: u64, s
         &seed.to_string(),
         "--json",
     ]);
-    let written: Value =
-        serde_json::from_str(&measure(&mut command)?.stdout).context("`generate --json` printed no JSON")?;
-    written["events"][source].as_u64().context("`generate --json` names no events")
+    serde_json::from_str(&measure(&mut command)?.stdout).context("`generate --json` printed no JSON")
 }
 
 /// The whole number under `key`.

@@ -8,19 +8,21 @@ mod catalogue;
 mod corpus;
 mod crash;
 mod efficiency;
-mod lake;
+pub(crate) mod lake;
+mod peers;
 mod shown;
 mod spine;
 
 use std::{
     cell::OnceCell,
-    fmt,
+    env, fmt,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
+pub(crate) use self::spine::ingest;
 use crate::workspace::{Workspace, run};
 
 /// What a figure must reach.
@@ -79,8 +81,6 @@ impl fmt::Display for Figure {
 pub(crate) struct Measurement {
     /// What is measured, for who waits for it; also the name of its scratch folder.
     pub(crate) name: &'static str,
-    /// Whether it is about speed or memory (`bench` measures only these).
-    pub(crate) speed: bool,
     pub(crate) measure: fn(&Lab) -> Result<Vec<Figure>>,
 }
 
@@ -112,11 +112,26 @@ pub(crate) struct Lab {
     pub(crate) workspace: Workspace,
     linchpin: OnceCell<PathBuf>,
     bare_parts: OnceCell<PathBuf>,
+    vrl_remap: OnceCell<PathBuf>,
 }
 
+/// Names a release build of `linchpin` to measure instead of building one.
+const BINARY_VARIABLE: &str = "LINCHPIN_BINARY";
+
 impl Lab {
-    fn new(workspace: &Workspace) -> Self {
-        Self { workspace: workspace.clone(), linchpin: OnceCell::new(), bare_parts: OnceCell::new() }
+    /// `linchpin` is a release build to measure, if not one of this checkout; it can also be named by
+    /// the variable [`BINARY_VARIABLE`].
+    pub(crate) fn new(workspace: &Workspace, linchpin: Option<PathBuf>) -> Result<Self> {
+        let named = linchpin.or_else(|| env::var_os(BINARY_VARIABLE).map(PathBuf::from));
+        // Measurements run it from folders of their own.
+        let named = named
+            .map(|path| path.canonicalize().with_context(|| format!("cannot find `{}`", path.display())));
+        Ok(Self {
+            workspace: workspace.clone(),
+            linchpin: named.transpose()?.map_or_else(OnceCell::new, OnceCell::from),
+            bare_parts: OnceCell::new(),
+            vrl_remap: OnceCell::new(),
+        })
     }
 
     /// The release build of `linchpin`, made when it is first asked for.
@@ -130,6 +145,12 @@ impl Lab {
     pub(crate) fn bare_parts(&self) -> Result<PathBuf> {
         let target = self.workspace.target.join("bench");
         self.program(&self.bare_parts, &["--manifest-path", "bench/Cargo.toml"], &target, "bare-parts")
+    }
+
+    /// The release build of `vrl-remap`, made when it is first asked for; a workspace of its own too.
+    pub(crate) fn vrl_remap(&self) -> Result<PathBuf> {
+        let target = self.workspace.target.join("bench");
+        self.program(&self.vrl_remap, &["--manifest-path", "bench/vrl/Cargo.toml"], &target, "vrl-remap")
     }
 
     fn program(
@@ -150,19 +171,6 @@ impl Lab {
 
 /// `figures [TOPIC [MEASUREMENT]]`.
 pub(crate) fn figures(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
-    report(workspace, arguments, |_| true)
-}
-
-/// `bench [TOPIC [MEASUREMENT]]`.
-pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
-    report(workspace, arguments, |measurement| measurement.speed)
-}
-
-fn report(
-    workspace: &Workspace,
-    arguments: &[String],
-    wanted: impl Fn(&Measurement) -> bool,
-) -> Result<ExitCode> {
     let (topic, name) = match arguments {
         [] => (None, None),
         [topic] => (Some(topic), None),
@@ -174,10 +182,10 @@ fn report(
     if chosen.is_empty() {
         bail!("there is no topic `{}`\nhint: topics are {}", arguments.join(" "), topics().join(", "));
     }
-    let lab = Lab::new(workspace);
+    let lab = Lab::new(workspace, None)?;
     let mut good = true;
     for topic in chosen {
-        let named = |m: &&Measurement| wanted(m) && name.is_none_or(|name| m.name == name);
+        let named = |m: &&Measurement| name.is_none_or(|name| m.name == name);
         let measurements: Vec<_> = topic.measurements.iter().filter(named).collect();
         match (measurements.is_empty(), name) {
             (false, _) => {}
@@ -229,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_is_short_or_unmeasured_is_not_good() {
-        let measurement = Measurement { name: "m", speed: false, measure: |_| Ok(Vec::new()) };
+        let measurement = Measurement { name: "m", measure: |_| Ok(Vec::new()) };
         let one = |value| Ok(vec![Figure { name: "n", value, target: Target::AtMost(1.0) }]);
         assert!(print(&measurement, one(1.0)));
         assert!(!print(&measurement, one(2.0)));

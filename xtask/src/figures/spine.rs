@@ -7,20 +7,21 @@ use anyhow::{Context, Result, ensure};
 use super::{
     Figure, Lab, Measurement, Target, corpus, crash, efficiency,
     lake::{Lake, Settings, generate, number},
-    shown,
+    peers, shown,
 };
 use crate::measure::{Usage, measure};
 
 /// What is measured, in the order of the run.
 pub(super) const MEASUREMENTS: &[Measurement] = &[
-    Measurement { name: "corpus", speed: false, measure: corpus::validated },
-    Measurement { name: "tests", speed: false, measure: shown::spine },
-    Measurement { name: "kills", speed: false, measure: crash::one_worker },
-    Measurement { name: "kills-of-two", speed: false, measure: crash::two_workers },
-    Measurement { name: "efficiency", speed: true, measure: efficiency::against_bare_parts },
-    Measurement { name: "threads", speed: true, measure: memory_and_threads },
-    Measurement { name: "one-event", speed: true, measure: one_event },
-    Measurement { name: "needle", speed: true, measure: needle },
+    Measurement { name: "corpus", measure: corpus::validated },
+    Measurement { name: "tests", measure: shown::spine },
+    Measurement { name: "kills", measure: crash::one_worker },
+    Measurement { name: "kills-of-two", measure: crash::two_workers },
+    Measurement { name: "efficiency", measure: efficiency::against_bare_parts },
+    Measurement { name: "threads", measure: memory_and_threads },
+    Measurement { name: "one-event", measure: one_event },
+    Measurement { name: "needle", measure: needle },
+    Measurement { name: "peers", measure: peers::beside_others },
 ];
 
 /// Odd, so that there is a middle one.
@@ -57,7 +58,7 @@ fn middle_seconds(usages: &[Usage]) -> f64 {
 }
 
 /// Drains `logs` into a new lake and makes sure that all of it went in.
-pub(super) fn ingest(lab: &Lab, folder: &Path, logs: &Path, threads: u32, events: u64) -> Result<Usage> {
+pub(crate) fn ingest(lab: &Lab, folder: &Path, logs: &Path, threads: u32, events: u64) -> Result<Usage> {
     let lake = Lake::create(lab, folder.to_owned(), Settings { logs, threads, flush: "64MiB" })?;
     let (done, summary) = lake.drain()?;
     ensure!(number(&summary, "raw_events")? == events, "{events} events were generated, but: {summary}");

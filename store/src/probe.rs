@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ulid::Ulid;
 
-use super::{Store, StoreError};
+use crate::{Store, StoreError};
 
 /// Folder of the probe's objects; each is deleted again.
 const PREFIX: &str = "linchpin-probe/";

@@ -10,15 +10,18 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 
-use super::{ObjectHead, Store, StoreError};
+use crate::{ObjectHead, ObjectStream, Store, StoreError};
 
-/// Requests sent and bytes moved since the start; refused requests count, as they are billed.
+/// Requests sent and bytes moved since the start; refused requests count, as they are billed. What an
+/// SDK repeats by itself is not seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Puts, conditional or not.
+    /// Puts, conditional or not, and changes of the storage class. The parts of a large object count
+    /// one by one.
     pub puts: u64,
-    /// Range reads.
+    /// Range reads and streams.
     pub gets: u64,
     /// Heads.
     pub heads: u64,
@@ -26,7 +29,7 @@ pub struct Counts {
     pub lists: u64,
     /// Deletes.
     pub deletes: u64,
-    /// Bytes received by range reads.
+    /// Bytes received by range reads and streams.
     pub bytes_read: u64,
     /// Bytes sent by puts.
     pub bytes_written: u64,
@@ -48,6 +51,18 @@ struct Cells {
 }
 
 impl Counters {
+    /// Adds what was counted elsewhere.
+    pub fn add(&self, more: &Counts) {
+        let cells = &self.0;
+        cells.puts.fetch_add(more.puts, Relaxed);
+        cells.gets.fetch_add(more.gets, Relaxed);
+        cells.heads.fetch_add(more.heads, Relaxed);
+        cells.lists.fetch_add(more.lists, Relaxed);
+        cells.deletes.fetch_add(more.deletes, Relaxed);
+        cells.bytes_read.fetch_add(more.bytes_read, Relaxed);
+        cells.bytes_written.fetch_add(more.bytes_written, Relaxed);
+    }
+
     /// The counts now.
     pub fn get(&self) -> Counts {
         let cells = &self.0;
@@ -77,8 +92,9 @@ impl<S: Store> CountingStore<S> {
     }
 
     fn wrote(&self, bytes: &Bytes) {
-        self.counters.0.puts.fetch_add(1, Relaxed);
-        self.counters.0.bytes_written.fetch_add(bytes.len() as u64, Relaxed);
+        let bytes = bytes.len() as u64;
+        self.counters.0.puts.fetch_add(self.inner.put_requests(bytes), Relaxed);
+        self.counters.0.bytes_written.fetch_add(bytes, Relaxed);
     }
 }
 
@@ -101,6 +117,15 @@ impl<S: Store> Store for CountingStore<S> {
         Ok(bytes)
     }
 
+    async fn open(&self, key: &str, etag: &str, start: u64) -> Result<ObjectStream, StoreError> {
+        self.counters.0.gets.fetch_add(1, Relaxed);
+        let (stream, counters) = (self.inner.open(key, etag, start).await?, self.counters.clone());
+        let counted = stream.inspect_ok(move |bytes| {
+            counters.0.bytes_read.fetch_add(bytes.len() as u64, Relaxed);
+        });
+        Ok(counted.boxed())
+    }
+
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {
         self.counters.0.heads.fetch_add(1, Relaxed);
         self.inner.head(key).await
@@ -111,9 +136,18 @@ impl<S: Store> Store for CountingStore<S> {
         self.inner.list(prefix, after).await
     }
 
+    async fn set_class(&self, key: &str, etag: &str, class: &str) -> Result<(), StoreError> {
+        self.counters.0.puts.fetch_add(1, Relaxed);
+        self.inner.set_class(key, etag, class).await
+    }
+
     async fn delete_if(&self, key: &str, etag: &str) -> Result<(), StoreError> {
         self.counters.0.deletes.fetch_add(1, Relaxed);
         self.inner.delete_if(key, etag).await
+    }
+
+    fn put_requests(&self, bytes: u64) -> u64 {
+        self.inner.put_requests(bytes)
     }
 }
 

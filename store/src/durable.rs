@@ -9,7 +9,7 @@ use std::{
 
 /// What to do with the final name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Publish {
+pub enum Publish {
     /// Refuse with `AlreadyExists` if it is taken.
     Create,
     /// Take the place of what is there; the modification time moves forward.
@@ -18,7 +18,7 @@ pub(crate) enum Publish {
 
 /// Writes `chunks` to `staged`, a fresh name in the same folder, syncs it and then gives it the
 /// name `path`. Missing folders are created. A failure leaves no `staged`; a crash may.
-pub(crate) fn publish<'a>(
+pub fn publish<'a>(
     path: &Path,
     staged: &Path,
     chunks: impl IntoIterator<Item = &'a [u8]>,
@@ -57,7 +57,7 @@ fn stage<'a>(
 }
 
 /// Creates a folder and makes every new level durable.
-pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
+pub fn create_folder(folder: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|p| !p.is_dir()).collect();
     if missing.is_empty() {
         return Ok(());
@@ -67,6 +67,6 @@ pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes the name of `path` durable.
-pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+pub fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

@@ -17,11 +17,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream};
+use tokio::io::AsyncReadExt as _;
 use ulid::Ulid;
 
-use super::{
-    LIST_PAGE_MAX, ObjectHead, Store, StoreError,
+use crate::{
+    LIST_PAGE_MAX, ObjectHead, ObjectStream, Restore, Store, StoreError,
     durable::{Publish, create_folder, publish, sync_parent},
 };
 
@@ -31,6 +33,8 @@ const RESERVED: &str = ".linchpin-";
 const TEMP: &str = ".linchpin-tmp-";
 /// The file that conditional replaces and deletes lock, in the root.
 const LOCK: &str = ".linchpin-lock";
+/// Most bytes of one piece of a stream.
+const PIECE_BYTES: usize = 256 << 10;
 /// Storage class of every object in a folder.
 const CLASS: &str = "LOCAL";
 
@@ -103,13 +107,7 @@ impl LocalStore {
             return Err(StoreError::NotFound(key.to_owned()));
         }
         let modified = nanos(meta.modified().map_err(|e| failed(key, e))?);
-        Ok(ObjectHead {
-            key: key.to_owned(),
-            size: meta.len(),
-            etag: format!("{:x}-{modified:x}", meta.len()),
-            modified_ms: (modified / 1_000_000) as i64,
-            class: CLASS.to_owned(),
-        })
+        Ok(head_of(key, meta.len(), modified))
     }
 
     fn create(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
@@ -161,6 +159,21 @@ impl LocalStore {
         read().map_err(|e| missing_or(key, e))
     }
 
+    /// Opens the version `etag` at a byte. What is written later under the name is another file.
+    fn pinned(&self, key: &str, etag: &str, start: u64) -> Result<File, StoreError> {
+        let mut file = File::open(self.path(key)?).map_err(|e| missing_or(key, e))?;
+        let meta = file.metadata().map_err(|e| failed(key, e))?;
+        if !meta.is_file() {
+            return Err(StoreError::NotFound(key.to_owned()));
+        }
+        let modified = nanos(meta.modified().map_err(|e| failed(key, e))?);
+        if head_of(key, meta.len(), modified).etag != etag {
+            return Err(StoreError::Precondition(key.to_owned()));
+        }
+        file.seek(SeekFrom::Start(start)).map_err(|e| failed(key, e))?;
+        Ok(file)
+    }
+
     /// Waits for the lock that replaces and deletes take; it ends with the file.
     fn lock(&self, key: &str) -> Result<File, StoreError> {
         let open = OpenOptions::new().create(true).truncate(false).write(true).open(self.root.join(LOCK));
@@ -189,6 +202,25 @@ impl Store for LocalStore {
         self.blocking(key, move |store| store.read(&owned, &range)).await
     }
 
+    async fn open(&self, key: &str, etag: &str, start: u64) -> Result<ObjectStream, StoreError> {
+        let (owned, etag) = (key.to_owned(), etag.to_owned());
+        let file = self.blocking(key, move |store| store.pinned(&owned, &etag, start)).await?;
+        let key = key.to_owned();
+        let pieces = stream::unfold(Some(tokio::fs::File::from_std(file)), move |file| {
+            let key = key.clone();
+            async move {
+                let mut file = file?;
+                let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+                match file.read_buf(&mut piece).await {
+                    Ok(0) => None,
+                    Ok(_) => Some((Ok(piece.freeze()), Some(file))),
+                    Err(error) => Some((Err(failed(&key, error)), None)),
+                }
+            }
+        });
+        Ok(pieces.boxed())
+    }
+
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {
         let owned = key.to_owned();
         self.blocking(key, move |store| Self::head_at(&owned, &store.path(&owned)?)).await
@@ -208,6 +240,14 @@ impl Store for LocalStore {
             Ok(page.heads)
         })
         .await
+    }
+
+    async fn set_class(&self, key: &str, etag: &str, class: &str) -> Result<(), StoreError> {
+        if class != CLASS {
+            return Err(StoreError::NoClass { key: key.to_owned(), class: class.to_owned() });
+        }
+        let is = self.head(key).await?.etag;
+        if is == etag { Ok(()) } else { Err(StoreError::Precondition(key.to_owned())) }
     }
 
     async fn delete_if(&self, key: &str, etag: &str) -> Result<(), StoreError> {
@@ -296,6 +336,20 @@ impl Page<'_> {
         } else {
             key.starts_with(self.prefix) && key > self.after
         }
+    }
+}
+
+/// The etag is made of size and modification time, which moves forward with every replace.
+fn head_of(key: &str, size: u64, modified: u128) -> ObjectHead {
+    let etag = format!("{size:x}-{modified:x}");
+    ObjectHead {
+        key: key.to_owned(),
+        size,
+        identity: etag.clone(),
+        etag,
+        modified_ms: (modified / 1_000_000) as i64,
+        class: CLASS.to_owned(),
+        restore: Restore::Online,
     }
 }
 

@@ -1,0 +1,434 @@
+//! S3, and what speaks its protocol, by the official SDK.
+//!
+//! What the contract rests on, as the vendor documents it:
+//! - *Create-only*: `If-None-Match: *` on `PutObject` and `CompleteMultipartUpload`; 412 for the
+//!   loser. *Replace*: `If-Match` with the etag; 412, or 404 if the object is gone. 409
+//!   (`ConditionalRequestConflict`) means that another request was under way: asked again.
+//! - *Checksum*: `x-amz-checksum-crc32` goes with every body and part, and the service compares.
+//! - *Durable and complete*: strong read-after-write consistency; a multipart upload appears as a
+//!   whole when it is completed.
+//! - *Listing*: `ListObjectsV2` in the order of UTF-8 bytes, `start-after` is exclusive.
+//! - *Restore*: `x-amz-restore` of a head and `RestoreStatus` of a listing. The class stays.
+//! - *Class*: the object is copied onto itself (`x-amz-copy-source-if-match`), up to 5 GiB.
+//! - *Delete*: `If-Match` on `DeleteObject`. Look-alikes may ignore it, and then only the `HEAD`
+//!   before guards it: between the two an unchanged etag is not certain.
+
+mod wire;
+
+use std::{ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use aws_config::{SdkConfig, sts::AssumeRoleProvider};
+use aws_sdk_s3::{
+    Client,
+    config::{
+        Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+        SharedCredentialsProvider,
+        retry::{RetryConfig, RetryPartition},
+        timeout::TimeoutConfig,
+    },
+    primitives::ByteStream,
+    types::{
+        BucketLocationConstraint, ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart,
+        CreateBucketConfiguration, MetadataDirective, OptionalObjectAttributes, StorageClass,
+    },
+};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use linchpin_config::{AssumeRole, S3Store as Settings};
+use tokio::time::sleep;
+use wire::{Fault, RetryAfter, body, encoded, of_head, of_listing, quoted};
+
+use crate::{
+    ObjectHead, ObjectStream, PART_BYTES, Store, StoreError,
+    connect::{endpoint, secret},
+    error::chain,
+    keys::Keys,
+    pages::{self, Answer, Pages, Query, Tokens},
+    resume::{collect, resuming},
+    retry::{ATTEMPT_TIME_MAX, ATTEMPTS_MAX, CONNECT_TIME_MAX, PAUSE_FIRST, PAUSE_MAX, pause},
+    store::parts,
+};
+
+/// How the sessions of a role are called in CloudTrail.
+const SESSION: &str = "linchpin";
+/// Parts of one object that are sent at once.
+const PARTS_AT_ONCE: usize = 4;
+/// The region that look-alikes are asked in, when none is configured.
+const REGION_OF_ENDPOINTS: &str = "us-east-1";
+
+/// A bucket.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+    keys: Keys,
+    tokens: Arc<Tokens>,
+}
+
+impl S3Store {
+    /// The bucket with the credentials of the SDK's chain, unless the configuration has some.
+    pub async fn connect(bucket: &str, prefix: &str, settings: &Settings) -> Result<Self, StoreError> {
+        Self::connect_as(bucket, prefix, settings, None).await
+    }
+
+    /// The bucket with the credentials of a role, which those of [`S3Store::connect`] take on.
+    pub async fn connect_as(
+        bucket: &str,
+        prefix: &str,
+        settings: &Settings,
+        role: Option<&AssumeRole>,
+    ) -> Result<Self, StoreError> {
+        let mut loader = aws_config::from_env()
+            .retry_config(
+                // Not adaptive: one throttled prefix would hold back every request of the process.
+                RetryConfig::standard()
+                    .with_max_attempts(ATTEMPTS_MAX)
+                    .with_initial_backoff(PAUSE_FIRST)
+                    .with_max_backoff(PAUSE_MAX),
+            )
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIME_MAX)
+                    .operation_attempt_timeout(ATTEMPT_TIME_MAX)
+                    .build(),
+            );
+        let endpoint = endpoint(settings.endpoint.as_ref())?;
+        if let Some(endpoint) = &endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if let Some(region) = &settings.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        let keys = (secret(settings.access_key_id.as_ref())?, secret(settings.secret_access_key.as_ref())?);
+        match keys {
+            (Some(id), Some(key)) => {
+                let keys = Credentials::new(id.expose(), key.expose(), None, None, "linchpin.yaml");
+                loader = loader.credentials_provider(keys);
+            }
+            (None, None) => {}
+            _ => {
+                let why = "`stores.s3` has half of a key\nhint: give `access_key_id` and `secret_access_key`";
+                return Err(StoreError::Config(why.to_owned()));
+            }
+        }
+        let mut shared = loader.load().await;
+        if let Some(role) = role {
+            shared = assume(role, &shared).await?;
+        }
+        let mut config = aws_sdk_s3::config::Builder::from(&shared)
+            .force_path_style(settings.path_style)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenSupported)
+            .response_checksum_validation(ResponseChecksumValidation::WhenSupported)
+            // Buckets do not share what repeats they may make.
+            .retry_partition(RetryPartition::new(format!("{endpoint:?} {bucket}")))
+            .retry_classifier(RetryAfter);
+        if shared.region().is_none() && endpoint.is_some() {
+            config = config.region(Region::from_static(REGION_OF_ENDPOINTS));
+        }
+        Ok(Self {
+            client: Client::from_conf(config.build()),
+            bucket: bucket.to_owned(),
+            keys: Keys::new(prefix),
+            tokens: Arc::default(),
+        })
+    }
+
+    /// Creates the bucket, unless it is there.
+    pub(crate) async fn create(&self) -> Result<(), StoreError> {
+        let region = self.client.config().region().map(|region| region.as_ref().to_owned());
+        let place = region.filter(|region| region != REGION_OF_ENDPOINTS).map(|region| {
+            let place = BucketLocationConstraint::from(region.as_str());
+            CreateBucketConfiguration::builder().location_constraint(place).build()
+        });
+        let create = self.client.create_bucket().bucket(&self.bucket);
+        match create.set_create_bucket_configuration(place).send().await.map_err(Fault::from) {
+            Err(fault) if fault.code != "BucketAlreadyOwnedByYou" => Err(fault.of(&self.bucket)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends an object; another request under way to the same name is waited for.
+    async fn upload(&self, key: &str, bytes: Bytes, condition: Condition) -> Result<(), StoreError> {
+        let name = self.keys.name(key)?;
+        let mut repeat = 0;
+        loop {
+            let sent = if bytes.len() <= PART_BYTES {
+                self.whole(&name, bytes.clone(), &condition).await
+            } else {
+                self.parts(&name, &bytes, &condition).await
+            };
+            match sent {
+                Err(fault) if fault.status == Some(409) && repeat < ATTEMPTS_MAX => {
+                    repeat += 1;
+                    sleep(pause(repeat)).await;
+                }
+                // Gone is not what the caller saw either.
+                Err(fault) if fault.status == Some(404) && fault.code != "NoSuchBucket" => {
+                    return Err(StoreError::Precondition(key.to_owned()));
+                }
+                sent => return sent.map_err(|fault| fault.of(key)),
+            }
+        }
+    }
+
+    async fn whole(&self, name: &str, bytes: Bytes, condition: &Condition) -> Result<(), Fault> {
+        let put = self.client.put_object().bucket(&self.bucket).key(name);
+        put.set_if_none_match(condition.none_match())
+            .set_if_match(condition.if_match())
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .body(ByteStream::from(bytes))
+            .send()
+            .await?;
+        Ok(())
+    }
+
+    async fn parts(&self, name: &str, bytes: &Bytes, condition: &Condition) -> Result<(), Fault> {
+        let create = self.client.create_multipart_upload().bucket(&self.bucket).key(name);
+        let created = create.checksum_algorithm(ChecksumAlgorithm::Crc32).send().await?;
+        let id = created.upload_id.ok_or_else(|| Fault::of_answer("no upload id"))?;
+        let done = self.send_parts(name, &id, bytes, condition).await;
+        if done.is_err() {
+            // What is left when this fails too, a lifecycle rule for unfinished uploads removes.
+            let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(name).upload_id(&id);
+            if let Err(error) = abort.send().await {
+                tracing::warn!(name, error = chain(&error), "cannot abort a multipart upload");
+            }
+        }
+        done
+    }
+
+    async fn send_parts(
+        &self,
+        name: &str,
+        id: &str,
+        bytes: &Bytes,
+        condition: &Condition,
+    ) -> Result<(), Fault> {
+        let sending = (0..bytes.len()).step_by(PART_BYTES).zip(1..).map(|(start, number)| {
+            let part = bytes.slice(start..bytes.len().min(start + PART_BYTES));
+            async move {
+                let upload = self.client.upload_part().bucket(&self.bucket).key(name).upload_id(id);
+                let upload = upload.part_number(number).checksum_algorithm(ChecksumAlgorithm::Crc32);
+                let sent = upload.body(ByteStream::from(part)).send().await?;
+                let part = CompletedPart::builder().part_number(number);
+                Ok(part.set_e_tag(sent.e_tag).set_checksum_crc32(sent.checksum_crc32).build())
+            }
+        });
+        let parts: Vec<CompletedPart> = stream::iter(sending)
+            .buffered(PARTS_AT_ONCE)
+            .try_collect::<Vec<_>>()
+            .await
+            .map_err(|fault: Fault| fault)?;
+        let complete = self.client.complete_multipart_upload().bucket(&self.bucket).key(name).upload_id(id);
+        complete
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
+            .set_if_none_match(condition.none_match())
+            .set_if_match(condition.if_match())
+            .send()
+            .await?;
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        key: &str,
+        etag: Option<&str>,
+        start: u64,
+        end: Option<u64>,
+    ) -> Result<ObjectStream, StoreError> {
+        let (client, bucket, name) = (self.client.clone(), self.bucket.clone(), self.keys.name(key)?);
+        let (owned, etag) = (key.to_owned(), etag.map(quoted));
+        let request = move |from: u64| {
+            let range = match end {
+                Some(end) => Some(format!("bytes={from}-{}", end - 1)),
+                None => (from > 0).then(|| format!("bytes={from}-")),
+            };
+            let get = client.get_object().bucket(&bucket).key(&name).set_range(range);
+            let (sent, key) = (get.set_if_match(etag.clone()).send(), owned.clone());
+            Box::pin(async move {
+                match sent.await.map_err(Fault::from) {
+                    Ok(got) => Ok(body(got)),
+                    Err(fault) if fault.status == Some(416) => Ok(stream::empty().boxed()),
+                    Err(fault) => Err(fault.of(&key)),
+                }
+            }) as _
+        };
+        resuming(key, start, Box::new(request)).await
+    }
+}
+
+/// The same settings with the credentials of a role, renewed by the SDK.
+async fn assume(role: &AssumeRole, shared: &SdkConfig) -> Result<SdkConfig, StoreError> {
+    let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(SESSION);
+    if let Some(id) = secret(role.external_id.as_ref())? {
+        provider = provider.external_id(id.expose());
+    }
+    let provider = SharedCredentialsProvider::new(provider.configure(shared).build().await);
+    Ok(shared.to_builder().credentials_provider(provider).build())
+}
+
+#[async_trait]
+impl Store for S3Store {
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.upload(key, bytes, Condition::Absent).await
+    }
+
+    async fn put_if(&self, key: &str, bytes: Bytes, etag: Option<&str>) -> Result<(), StoreError> {
+        let condition = etag.map_or(Condition::Absent, |etag| Condition::Is(quoted(etag)));
+        self.upload(key, bytes, condition).await
+    }
+
+    async fn range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let stream = self.read(key, None, range.start, Some(range.end)).await?;
+        collect(stream, range.end - range.start).await
+    }
+
+    async fn open(&self, key: &str, etag: &str, start: u64) -> Result<ObjectStream, StoreError> {
+        self.read(key, Some(etag), start, None).await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {
+        let name = self.keys.name(key)?;
+        let head = self.client.head_object().bucket(&self.bucket).key(&name);
+        let head = head.send().await.map_err(|error| Fault::from(error).of(key))?;
+        Ok(of_head(key, &head))
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ObjectHead>, StoreError> {
+        pages::list(self, &self.tokens, &self.keys, prefix, after).await
+    }
+
+    async fn set_class(&self, key: &str, etag: &str, class: &str) -> Result<(), StoreError> {
+        let name = self.keys.name(key)?;
+        let known = StorageClass::try_parse(class)
+            .map_err(|_| StoreError::NoClass { key: key.to_owned(), class: class.to_owned() })?;
+        let copy = self.client.copy_object().bucket(&self.bucket).key(&name);
+        copy.copy_source(format!("{}/{}", self.bucket, encoded(&name)))
+            .copy_source_if_match(quoted(etag))
+            .metadata_directive(MetadataDirective::Copy)
+            .storage_class(known)
+            .send()
+            .await
+            .map_err(|error| Fault::from(error).of(key))?;
+        Ok(())
+    }
+
+    async fn delete_if(&self, key: &str, etag: &str) -> Result<(), StoreError> {
+        if self.head(key).await?.etag != etag {
+            return Err(StoreError::Precondition(key.to_owned()));
+        }
+        let delete = self.client.delete_object().bucket(&self.bucket).key(self.keys.name(key)?);
+        delete.if_match(quoted(etag)).send().await.map_err(|error| Fault::from(error).of(key))?;
+        Ok(())
+    }
+
+    fn put_requests(&self, bytes: u64) -> u64 {
+        // Creation and completion are requests too.
+        parts(bytes) + if bytes > PART_BYTES as u64 { 2 } else { 0 }
+    }
+}
+
+#[async_trait]
+impl Pages for S3Store {
+    async fn page(&self, query: Query<'_>) -> Result<Answer, StoreError> {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(query.prefix);
+        let list = list.max_keys(i32::try_from(query.size).unwrap_or(i32::MAX));
+        let list = list.optional_object_attributes(OptionalObjectAttributes::RestoreStatus);
+        let list = match query.token {
+            Some(token) => list.continuation_token(token),
+            None => list.set_start_after(query.start.map(str::to_owned)),
+        };
+        let got = list.send().await.map_err(|error| Fault::from(error).of(query.prefix))?;
+        let token = got.next_continuation_token.filter(|_| got.is_truncated == Some(true));
+        Ok(Answer { heads: got.contents.unwrap_or_default().iter().filter_map(of_listing).collect(), token })
+    }
+}
+
+/// Under what condition an object is written.
+enum Condition {
+    /// There is none of that name.
+    Absent,
+    /// There is one with this quoted etag.
+    Is(String),
+}
+
+impl Condition {
+    fn none_match(&self) -> Option<String> {
+        matches!(self, Self::Absent).then(|| "*".to_owned())
+    }
+
+    fn if_match(&self) -> Option<String> {
+        match self {
+            Self::Absent => None,
+            Self::Is(etag) => Some(etag.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use aws_sdk_s3::types::RestoreRequest;
+    use linchpin_config::{Place, Stores};
+
+    use super::*;
+    use crate::{
+        Restore, StoreError,
+        contract::{Lane, check_bucket, new_bucket, server, stores},
+        weather::{WaitsAsAsked, check_weather},
+    };
+
+    fn at(endpoint: &str) -> Stores {
+        stores(&format!("s3: {{ endpoint: \"{endpoint}\", region: us-east-1, path_style: true }}"))
+    }
+
+    fn place(bucket: String, prefix: String) -> Place {
+        Place::S3 { bucket, prefix }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_real_server_keeps_the_contract() {
+        check_bucket(place, &at(&server("LINCHPIN_TEST_S3")), Lane::default()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_emulator_keeps_the_contract() {
+        let lane = Lane { online: Some("STANDARD_IA"), archive: Some("GLACIER"), lax: true };
+        check_bucket(place, &at(&server("LINCHPIN_TEST_MOTO")), lane).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn throttles_and_broken_connections_are_survived() {
+        let place = place(new_bucket(), "w".to_owned());
+        check_weather(&server("LINCHPIN_TEST_S3"), &place, at, WaitsAsAsked(true)).await;
+    }
+
+    #[tokio::test]
+    async fn a_restored_object_keeps_its_class_and_can_be_read() {
+        let settings = at(&server("LINCHPIN_TEST_MOTO")).s3;
+        let store = S3Store::connect(&new_bucket(), "", &settings).await.unwrap();
+        store.create().await.unwrap();
+        store.put("k", Bytes::from_static(b"cold")).await.unwrap();
+        let etag = store.head("k").await.unwrap().etag;
+        store.set_class("k", &etag, "DEEP_ARCHIVE").await.unwrap();
+        assert!(matches!(store.range("k", 0..4).await, Err(StoreError::Archived(_))));
+        let days = RestoreRequest::builder().days(2).build();
+        store
+            .client
+            .restore_object()
+            .bucket(&store.bucket)
+            .key("k")
+            .restore_request(days)
+            .send()
+            .await
+            .unwrap();
+        let head = store.head("k").await.unwrap();
+        assert_eq!(head.class, "DEEP_ARCHIVE");
+        assert!(matches!(head.restore, Restore::Until(until) if until > head.modified_ms), "{head:?}");
+        assert_eq!(store.range("k", 0..4).await.unwrap(), "cold");
+    }
+}
