@@ -48,14 +48,15 @@ struct Deed {
     /// Attributes that say who, where and what; each cloud has its own values.
     shown: &'static [&'static str],
     /// Cloud, golden, and what picks the event in it.
-    events: &'static [(&'static str, &'static str, &'static [(&'static str, &'static str)])],
+    events: &'static [(&'static str, &'static str, Picks)],
 }
 
-const LOGIN: &[(&str, &str)] =
-    &[("class_name", "Authentication"), ("activity_name", "Logon"), ("status", "Success")];
-const DENIED: &[(&str, &str)] =
-    &[("class_name", "API Activity"), ("activity_name", "Delete"), ("status", "Failure")];
-const FLOW: &[(&str, &str)] = &[("class_name", "Network Activity"), ("activity_name", "Traffic")];
+/// Paths and the values that an event must have there.
+type Picks = &'static [(&'static str, &'static str)];
+
+const LOGIN: Picks = &[("class_name", "Authentication"), ("activity_name", "Logon"), ("status", "Success")];
+const DENIED: Picks = &[("class_name", "API Activity"), ("activity_name", "Delete"), ("status", "Failure")];
+const FLOW: Picks = &[("class_name", "Network Activity"), ("activity_name", "Traffic")];
 
 const DEEDS: &[Deed] = &[
     Deed {

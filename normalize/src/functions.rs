@@ -456,8 +456,7 @@ fn api_activity(value: Val<'_>) -> Outcome<'_> {
     let starts = |verb: &str| {
         let (Some(first), Some(head)) = (bytes.first(), bytes.get(..verb.len())) else { return false };
         // Most verbs differ in their first letter.
-        first.to_ascii_lowercase() == verb.as_bytes()[0].to_ascii_lowercase()
-            && head.eq_ignore_ascii_case(verb.as_bytes())
+        first.eq_ignore_ascii_case(&verb.as_bytes()[0]) && head.eq_ignore_ascii_case(verb.as_bytes())
     };
     // The longest verb wins: `Untag…` is not read as another that is its beginning.
     let best = VERBS
