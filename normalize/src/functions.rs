@@ -12,6 +12,7 @@
 mod aws;
 mod azure;
 mod parts;
+mod verbs;
 mod web;
 
 use std::{borrow::Cow, net::IpAddr};
@@ -76,7 +77,7 @@ functions! {
     "after_colon" "what follows the last `:`" "user:ann@example.com" => "ann@example.com", |v| text(v, |t| Some(after(t, ':')));
     "before_colon" "what stands before the first `:`; nothing without one" "user:ann@example.com" => "user", |v| text(v, |t| before(t, ':'));
     "after_at" "domain of an email address; nothing without `@`" "ann@example.com" => "example.com", |v| text(v, |t| t.contains('@').then(|| after(t, '@')));
-    "api_activity" "Create, Read, Update or Delete, by the verb an API operation starts with; else Other" "DescribeInstances" => "Read", api_activity;
+    "api_activity" "Create, Read, Update or Delete, by the verb an API operation starts with; else Other" "DescribeInstances" => "Read", verbs::api_activity;
     "arn_account" "account of an ARN; nothing where the ARN has none" "arn:aws:iam::111122223333:user/ann" => "111122223333", |v| arn(v, 4);
     "arn_region" "region of an ARN; nothing where the ARN has none" "arn:aws:ec2:eu-west-1:111122223333:vpc/v" => "eu-west-1", |v| arn(v, 3);
     "arn_service" "service of an ARN" "arn:aws:iam::111122223333:user/ann" => "iam", |v| arn(v, 2);
@@ -314,157 +315,6 @@ fn mac(value: Val<'_>) -> Outcome<'_> {
 
 fn names_mfa(value: Val<'_>) -> Outcome<'_> {
     Ok(Some(Val::Bool(value.text().split(',').any(|method| method.trim().eq_ignore_ascii_case("mfa")))))
-}
-
-/// Verbs that API operations of the three clouds start with, by what they do.
-const VERBS: &[(&str, &[&str])] = &[
-    (
-        "Read",
-        &[
-            "get",
-            "list",
-            "describe",
-            "head",
-            "read",
-            "lookup",
-            "search",
-            "query",
-            "scan",
-            "batchget",
-            "select",
-            "view",
-            "check",
-            "validate",
-            "verify",
-            "simulate",
-            "estimate",
-            "preview",
-            "download",
-            "export",
-            "test",
-            "filter",
-            "poll",
-            "receive",
-            "watch",
-            "aggregatedlist",
-            "decrypt",
-            "fetch",
-            "detect",
-            "discover",
-        ],
-    ),
-    (
-        "Create",
-        &[
-            "create",
-            "put",
-            "insert",
-            "add",
-            "run",
-            "allocate",
-            "register",
-            "issue",
-            "generate",
-            "import",
-            "upload",
-            "copy",
-            "publish",
-            "send",
-            "start",
-            "provision",
-            "request",
-            "purchase",
-            "launch",
-            "submit",
-            "new",
-            "invite",
-            "deploy",
-            "restore",
-            "clone",
-            "enqueue",
-            "post",
-            "encrypt",
-            "write",
-        ],
-    ),
-    (
-        "Update",
-        &[
-            "update",
-            "modify",
-            "set",
-            "attach",
-            "associate",
-            "change",
-            "enable",
-            "disable",
-            "patch",
-            "tag",
-            "untag",
-            "reset",
-            "replace",
-            "edit",
-            "rotate",
-            "authorize",
-            "stop",
-            "reboot",
-            "resume",
-            "suspend",
-            "assign",
-            "upgrade",
-            "merge",
-            "move",
-            "rename",
-            "apply",
-            "resize",
-            "accept",
-            "reject",
-            "activate",
-            "deactivate",
-            "configure",
-            "renew",
-            "restart",
-        ],
-    ),
-    (
-        "Delete",
-        &[
-            "delete",
-            "remove",
-            "terminate",
-            "detach",
-            "disassociate",
-            "revoke",
-            "deregister",
-            "release",
-            "purge",
-            "cancel",
-            "destroy",
-            "unassign",
-            "leave",
-            "drop",
-            "batchdelete",
-            "schedulekeydeletion",
-            "clear",
-        ],
-    ),
-];
-
-fn api_activity(value: Val<'_>) -> Outcome<'_> {
-    let operation = value.into_text();
-    let bytes = operation.as_bytes();
-    let starts = |verb: &str| {
-        let (Some(first), Some(head)) = (bytes.first(), bytes.get(..verb.len())) else { return false };
-        // Most verbs differ in their first letter.
-        first.eq_ignore_ascii_case(&verb.as_bytes()[0]) && head.eq_ignore_ascii_case(verb.as_bytes())
-    };
-    // The longest verb wins: `Untag…` is not read as another that is its beginning.
-    let best = VERBS
-        .iter()
-        .flat_map(|(caption, verbs)| verbs.iter().map(move |verb| (verb.len(), *caption, *verb)))
-        .filter(|(_, _, verb)| starts(verb))
-        .max_by_key(|(len, _, _)| *len);
-    Ok(Some(Val::Text(Cow::Borrowed(best.map_or("Other", |(_, caption, _)| caption)))))
 }
 
 fn arn(value: Val<'_>, index: usize) -> Outcome<'_> {

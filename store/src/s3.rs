@@ -392,12 +392,14 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_real_server_keeps_the_contract() {
-        check_bucket(place, &at(&server("LINCHPIN_TEST_S3")), Lane::default()).await;
+        let lane = Lane { replaces_in_two_steps: true, ..Lane::default() };
+        check_bucket(place, &at(&server("LINCHPIN_TEST_S3")), lane).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_emulator_keeps_the_contract() {
-        let lane = Lane { online: Some("STANDARD_IA"), archive: Some("GLACIER"), lax: true };
+        let lane =
+            Lane { online: Some("STANDARD_IA"), archive: Some("GLACIER"), lax: true, ..Lane::default() };
         check_bucket(place, &at(&server("LINCHPIN_TEST_MOTO")), lane).await;
     }
 
