@@ -299,9 +299,10 @@ impl List<'_> {
 
 /// One row, if it has what its class requires.
 fn one(class: &ClassPlan, view: View<'_>, alsos: u64, sub: u32, marks: &str, sink: &mut dyn Sink) {
-    let missing = class.required.iter().find(|(_, group)| {
-        !group.iter().any(|i| view.fills(&class.targets[usize::from(*i)], alsos))
-    });
+    let missing = class
+        .required
+        .iter()
+        .find(|(_, group)| !group.iter().any(|i| view.fills(&class.targets[usize::from(*i)], alsos)));
     let Some((name, _)) = missing else {
         return sink.row(&EventRow { class, view, alsos, sub, marks });
     };

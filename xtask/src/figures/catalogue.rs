@@ -16,8 +16,7 @@ use super::{Figure, Lab, Measurement, Target};
 use crate::measure::observe;
 
 /// What is measured.
-pub(super) const MEASUREMENTS: &[Measurement] =
-    &[Measurement { name: "catalogue", measure: recognised }];
+pub(super) const MEASUREMENTS: &[Measurement] = &[Measurement { name: "catalogue", measure: recognised }];
 
 /// Sources of the index that hold no raw logs: pairs of inputs and another product's outputs, and
 /// objects that are damaged on purpose.
