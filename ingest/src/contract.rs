@@ -121,7 +121,7 @@ async fn the_version_that_was_listed_is_read(shelf: &dyn Shelf) {
 }
 
 async fn a_large_object_comes_whole(shelf: &dyn Shelf) {
-    let lines: String = (0..300_000).map(|n| format!("line {n}\n")).collect();
+    let lines = (0..300_000).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
     shelf.write("large", lines.as_bytes()).await;
     let listed = named(shelf, "large").await;
     assert!(read(&*shelf.source(), &listed, async || ()).await.unwrap() == lines.as_bytes());

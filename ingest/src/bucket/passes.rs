@@ -85,15 +85,16 @@ impl Passes {
             self.begin_quick(today);
         }
         if self.quick.walks.is_empty() && self.full.walks.is_empty() && now >= self.full.due {
-            self.full.walks.push_back(self.walk(self.prefix.clone(), None, false));
+            self.full.walks.push_back(self.all(None, false));
             // It begins to see the same; only a long one has to give way.
             self.quick.due = self.quick.due.max(now + EVERY);
         }
         self.quick.walks.front().or(self.full.walks.front()).cloned()
     }
 
-    fn walk(&self, prefix: String, after: Option<String>, quick: bool) -> Walk {
-        Walk { prefix, after, end: None, quick }
+    /// All keys after one.
+    fn all(&self, after: Option<String>, quick: bool) -> Walk {
+        Walk { prefix: self.prefix.clone(), after, end: None, quick }
     }
 
     fn begin_quick(&mut self, today: Date) {
@@ -106,7 +107,7 @@ impl Passes {
             end: Some(series.end()),
             quick: true,
         });
-        let tail = self.last_key.clone().map(|last| self.walk(self.prefix.clone(), Some(last), true));
+        let tail = self.last_key.clone().map(|last| self.all(Some(last), true));
         self.quick.walks = series.chain(tail).collect();
     }
 
