@@ -130,14 +130,17 @@ pub struct TableSpec<'a> {
 /// Loads the table at `place`, and creates it where there is none. Of several that create it at
 /// once, one does and the others load it.
 pub async fn open_or_create(place: &Place, spec: &TableSpec<'_>) -> Result<DeltaTable, DeltaError> {
-    if let Some(table) = load(place).await? {
+    let fail = |e| DeltaError::table(place.url(), e);
+    // Looked for first in a bucket, where the library reports a missing table as an error.
+    let expected =
+        place.path().is_some() || place.table()?.log_store().is_delta_table_location().await.map_err(fail)?;
+    if expected && let Some(table) = load(place).await? {
         return Ok(table);
     }
     if let Some(path) = place.path() {
         create_folder(&path)
             .map_err(|e| DeltaError::Place { place: place.url().to_string(), why: e.to_string() })?;
     }
-    let fail = |e| DeltaError::table(place.url(), e);
     let schema: StructType =
         spec.schema.as_ref().try_into_kernel().map_err(|e| fail(DeltaTableError::from(e)))?;
     let properties = spec.properties.iter().map(|(k, v)| ((*k).to_owned(), Some((*v).to_owned())));

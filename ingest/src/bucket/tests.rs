@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use futures::stream;
-use linchpin_store::{LIST_PAGE_MAX, LocalStore, Restore};
+use linchpin_config::{Place, Stores};
+use linchpin_store::{LIST_PAGE_MAX, LocalStore, MemoryStore, Restore, connect, create_bucket};
 
 use super::*;
 use crate::contract::{self, Shelf, pass, read};
@@ -37,6 +38,49 @@ impl Shelf for Bucket {
 async fn a_local_store_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
     contract::check(&Bucket(Arc::new(LocalStore::open(dir.path()).unwrap()))).await;
+}
+
+#[tokio::test]
+async fn a_store_in_memory_keeps_the_contract() {
+    contract::check(&Bucket(Arc::new(MemoryStore::default()))).await;
+}
+
+/// A new bucket on a server that `cargo xtask test` has started keeps the contract.
+async fn a_cloud_keeps_the_contract(stores: &str, place: impl Fn(String) -> Place) {
+    let stores: Stores = linchpin_config::parse("stores.yaml", stores).unwrap();
+    let place = place(format!("linchpin-{:016x}", fastrand::u64(..)));
+    create_bucket(&place, &stores).await.unwrap();
+    contract::check(&Bucket(connect(&place, &stores).await.unwrap())).await;
+}
+
+fn server(variable: &str) -> String {
+    std::env::var(variable)
+        .unwrap_or_else(|_| panic!("`{variable}` is not set\nhint: run the tests by cargo xtask test"))
+}
+
+#[tokio::test]
+async fn s3_keeps_the_contract() {
+    for variable in ["LINCHPIN_TEST_S3", "LINCHPIN_TEST_MOTO"] {
+        let endpoint = server(variable);
+        let stores = format!("s3: {{ endpoint: \"{endpoint}\", region: us-east-1, path_style: true }}");
+        a_cloud_keeps_the_contract(&stores, |bucket| Place::S3 { bucket, prefix: String::new() }).await;
+    }
+}
+
+#[tokio::test]
+async fn azure_keeps_the_contract() {
+    let endpoint = server("LINCHPIN_TEST_AZURE");
+    let stores =
+        format!("azure: {{ endpoint: \"{endpoint}\", sas_token: {{ env: LINCHPIN_TEST_AZURE_SAS }} }}");
+    let account = || "devstoreaccount1".to_owned();
+    let place = |container| Place::Azure { account: account(), container, prefix: String::new() };
+    a_cloud_keeps_the_contract(&stores, place).await;
+}
+
+#[tokio::test]
+async fn gcs_keeps_the_contract() {
+    let stores = format!("gcs: {{ endpoint: \"{}\" }}", server("LINCHPIN_TEST_GCS"));
+    a_cloud_keeps_the_contract(&stores, |bucket| Place::Gcs { bucket, prefix: String::new() }).await;
 }
 
 /// What a fake store lists at a place: the key number `n`, or `None` after the last.

@@ -1,4 +1,4 @@
-//! A lake on local folders that a measurement works on, through the program's command line only.
+//! A lake that a measurement works on, through the program's command line only.
 
 use std::{
     fs,
@@ -23,36 +23,63 @@ pub(crate) struct Settings<'a> {
     pub(crate) flush: &'a str,
 }
 
+/// Where a lake's parts are, each as the configuration has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<'a> {
+    /// The feed's `from`.
+    pub(crate) from: &'a str,
+    pub(crate) lake: &'a str,
+    pub(crate) archive: &'a str,
+    pub(crate) stores: &'a str,
+}
+
 /// A folder with a configuration, whose relative paths start there.
 #[derive(Debug)]
 pub(crate) struct Lake {
     program: PathBuf,
     folder: PathBuf,
+    /// Environment of the program.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Lake {
     /// A new lake in `folder`, which holds nothing else.
     pub(crate) fn create(lab: &Lab, folder: PathBuf, settings: Settings<'_>) -> Result<Self> {
+        let from = format!("{{ files: \"{}\" }}", settings.logs.display());
+        let places = Places { from: &from, lake: "./lake", archive: "./archive", stores: "{}" };
+        Self::at(lab, folder, places, settings, &[])
+    }
+
+    /// A new lake whose configuration is in `folder` and whose parts are at `places`, which the program
+    /// reaches with these variables; `settings.logs` is not looked at.
+    pub(crate) fn at(
+        lab: &Lab,
+        folder: PathBuf,
+        places: Places<'_>,
+        settings: Settings<'_>,
+        variables: &[(&'static str, String)],
+    ) -> Result<Self> {
         fs::create_dir_all(&folder)?;
-        let Settings { logs, threads, flush } = settings;
+        let (Places { from, lake, archive, stores }, Settings { threads, flush, .. }) = (places, settings);
         let text = format!(
-            "lake: ./lake\n\
-             archives: {{ default: ./archive }}\n\
-             feeds: [ {{ name: logs, from: {{ files: \"{}\" }} }} ]\n\
+            "lake: \"{lake}\"\n\
+             archives: {{ default: \"{archive}\" }}\n\
+             stores: {stores}\n\
+             feeds: [ {{ name: logs, from: {from} }} ]\n\
              retention:\n  \
                classes: {{ standard: {{ hot: 90d, archive: {{ class: standard }}, expire: 3y }} }}\n  \
                rules: [ {{ name: everything, class: standard }} ]\n\
-             limits: {{ threads: {threads}, flush: {{ bytes: {flush}, age: 15s }} }}\n",
-            logs.display()
+             limits: {{ threads: {threads}, flush: {{ bytes: {flush}, age: 15s }} }}\n"
         );
         fs::write(folder.join("linchpin.yaml"), text)?;
-        Ok(Self { program: lab.linchpin()?, folder })
+        Ok(Self { program: lab.linchpin()?, folder, variables: variables.to_vec() })
     }
 
     /// `linchpin VERB -c FILE ARGUMENTS`.
     pub(crate) fn command(&self, verb: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.current_dir(&self.folder).args([verb, "-c", "linchpin.yaml"]).args(arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -5,6 +5,7 @@
 //! makes the run fail.
 
 mod catalogue;
+mod clouds;
 mod corpus;
 mod crash;
 mod efficiency;

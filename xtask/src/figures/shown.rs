@@ -55,6 +55,27 @@ const SPINE: &[Shown] = &[
         least: 1.0,
         variables: &[],
     },
+    Shown {
+        name: "tests_passed_contract_of_stores",
+        package: "linchpin-store",
+        filter: "keeps_the_contract",
+        least: 6.0,
+        variables: &[],
+    },
+    Shown {
+        name: "tests_passed_pipeline_on_three_clouds",
+        package: "linchpin",
+        filter: "clouds::",
+        least: 5.0,
+        variables: &[],
+    },
+    Shown {
+        name: "tests_passed_50_kills_on_s3",
+        package: "linchpin",
+        filter: "killed_on_s3",
+        least: 2.0,
+        variables: &[("LINCHPIN_CAMPAIGN_KILLS_S3", "50")],
+    },
 ];
 
 pub(super) fn spine(lab: &Lab) -> Result<Vec<Figure>> {

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    Figure, Lab, Measurement, Target, corpus, crash, efficiency,
+    Figure, Lab, Measurement, Target, clouds, corpus, crash, efficiency,
     lake::{Lake, Settings, generate, number},
     peers, shown,
 };
@@ -21,6 +21,7 @@ pub(super) const MEASUREMENTS: &[Measurement] = &[
     Measurement { name: "threads", measure: memory_and_threads },
     Measurement { name: "one-event", measure: one_event },
     Measurement { name: "needle", measure: needle },
+    Measurement { name: "s3", measure: clouds::beside_folders },
     Measurement { name: "peers", measure: peers::beside_others },
 ];
 
