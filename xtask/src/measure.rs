@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::line;
 
 /// Between two looks at a running program. What its memory grows by in its last interval is not seen.
-const SAMPLE_INTERVAL: Duration = Duration::from_millis(2);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 /// A measured program that runs longer is ended.
 const SECONDS_MAX: u64 = 900;
 /// Linux counts CPU time for `/proc` in hundredths of a second on every architecture we build for.

@@ -20,8 +20,10 @@ use crate::{
     tools,
 };
 
-/// Raw logs, in megabytes.
+/// Raw logs for the speed, in megabytes.
 const MEGABYTES: u64 = 420;
+/// More of them for the requests: enough epochs for what a start asks not to count.
+const MORE_MEGABYTES: u64 = 1000;
 /// Odd, so that there is a middle one.
 const ROUNDS: usize = 3;
 /// One PUT is granted for so many archived bytes.
@@ -29,16 +31,17 @@ const BYTES_PER_PUT: u64 = 8 << 20;
 /// Ledger and hot table.
 const TABLES: f64 = 2.0;
 
-/// Creates a bucket and puts a folder's files into it, below `logs/`.
+/// Puts a folder's files into a bucket, below `logs/` and the folder's name.
 const UPLOAD: &str = "
 import pathlib, sys
 import boto3
 endpoint, bucket, folder = sys.argv[1:]
 s3 = boto3.client('s3', endpoint_url=endpoint)
-s3.create_bucket(Bucket=bucket)
+if bucket not in [known['Name'] for known in s3.list_buckets()['Buckets']]:
+    s3.create_bucket(Bucket=bucket)
 for path in sorted(pathlib.Path(folder).rglob('*')):
     if path.is_file():
-        s3.put_object(Bucket=bucket, Key=f'logs/{path.relative_to(folder)}', Body=path.read_bytes())
+        s3.put_object(Bucket=bucket, Key=f'logs/{path.relative_to(pathlib.Path(folder).parent)}', Body=path.read_bytes())
 ";
 
 /// Logs in a bucket of a local S3 server beside the same logs in a folder, in turn; then lake and
@@ -48,7 +51,8 @@ pub(super) fn beside_folders(lab: &Lab) -> Result<Vec<Figure>> {
     let logs = folder.join("logs");
     let events = generate(lab, &logs, "aws.cloudtrail", MEGABYTES, 5)?;
     let services = Running::start(&lab.workspace);
-    let server = Server::new(lab, &services, &logs)?;
+    let server = Server::new(&services)?;
+    server.upload(lab, &logs)?;
     let mut ratios = Vec::new();
     for _ in 0..ROUNDS {
         let near = folder.join("near");
@@ -62,6 +66,9 @@ pub(super) fn beside_folders(lab: &Lab) -> Result<Vec<Figure>> {
     ratios.sort_by(f64::total_cmp);
     let rate = ratios.get(ROUNDS / 2).copied().unwrap_or(f64::NAN);
 
+    let more = folder.join("more");
+    let events = events + generate(lab, &more, "aws.cloudtrail", MORE_MEGABYTES, 6)?;
+    server.upload(lab, &more)?;
     let (lake, archive) = (server.url("lake"), server.url("archive"));
     let (done, summary) = server.drain(lab, &folder.join("whole"), (&lake, &archive), events)?;
     let archived = Requests::of(&done.stderr, "archive default")?;
@@ -85,7 +92,7 @@ pub(super) fn beside_folders(lab: &Lab) -> Result<Vec<Figure>> {
     ])
 }
 
-/// A bucket on the local S3 server.
+/// A bucket of the local S3 server.
 struct Server<'a> {
     services: &'a Running,
     endpoint: &'a str,
@@ -93,17 +100,19 @@ struct Server<'a> {
 }
 
 impl<'a> Server<'a> {
-    /// A new bucket with the logs in it.
-    fn new(lab: &Lab, services: &'a Running, logs: &Path) -> Result<Self> {
+    fn new(services: &'a Running) -> Result<Self> {
         let named = services.variables.iter().find(|(name, _)| *name == "LINCHPIN_TEST_S3");
         let (_, endpoint) = named.context("there is no S3 server")?;
-        let bucket = format!("linchpin-figures-{}", id());
+        Ok(Self { services, endpoint, bucket: format!("linchpin-figures-{}", id()) })
+    }
+
+    /// Puts the files of a folder among the logs.
+    fn upload(&self, lab: &Lab, folder: &Path) -> Result<()> {
         // The emulator of S3 brings a client for it.
         let python = tools::moto(&lab.workspace)?.with_file_name("python");
         let mut upload = Command::new(python);
-        upload.envs(services.variables.iter().map(|(name, value)| (name, value)));
-        measure(upload.args(["-c", UPLOAD, endpoint, &bucket]).arg(logs))?;
-        Ok(Self { services, endpoint, bucket })
+        upload.envs(self.services.variables.iter().map(|(name, value)| (name, value)));
+        measure(upload.args(["-c", UPLOAD, self.endpoint, &self.bucket]).arg(folder)).map(drop)
     }
 
     fn url(&self, prefix: &str) -> String {
