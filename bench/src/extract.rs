@@ -1,9 +1,22 @@
 //! From the text of a file to its records, and from a record to the values at the paths.
 
 use anyhow::{Context, Result};
+use libdeflater::Decompressor;
 use sonic_rs::{LazyValue, PointerNode, PointerTree};
 
 use crate::paths::{self, LAYERS};
+
+/// An inflated file that is larger is damaged.
+const FILE_BYTES_MAX: usize = 1 << 30;
+
+/// Inflates a gzip file of one member, whose last four bytes say how long it is.
+pub fn gunzip(inflate: &mut Decompressor, gzip: &[u8], raw: &mut Vec<u8>) -> Result<()> {
+    let size = gzip.last_chunk().map(|size| u32::from_le_bytes(*size) as usize);
+    let size = size.filter(|size| *size <= FILE_BYTES_MAX).context("not a gzip file")?;
+    raw.resize(size, 0);
+    inflate.gzip_decompress(gzip, raw)?;
+    Ok(())
+}
 
 /// One call of `get_many`.
 struct Call {
@@ -13,10 +26,10 @@ struct Call {
 }
 
 /// The paths, compiled.
-pub(crate) struct Extractor(Vec<Call>);
+pub struct Extractor(Vec<Call>);
 
 impl Extractor {
-    pub(crate) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let call = |layer: &paths::Layer| {
             let container = match layer.container {
                 "" => None,
@@ -32,7 +45,7 @@ impl Extractor {
     }
 
     /// Puts the values of one record into `out`, by the numbers of their paths.
-    pub(crate) fn values<'a>(&self, record: &'a str, out: &mut Vec<Option<LazyValue<'a>>>) -> Result<()> {
+    pub fn values<'a>(&self, record: &'a str, out: &mut Vec<Option<LazyValue<'a>>>) -> Result<()> {
         out.clear();
         for call in &self.0 {
             let text = match call.container {
@@ -57,7 +70,7 @@ fn pointer(path: &str) -> Vec<PointerNode> {
 }
 
 /// The text of a value in its record.
-pub(crate) fn raw<'a>(value: &LazyValue<'a>) -> Option<&'a str> {
+pub fn raw<'a>(value: &LazyValue<'a>) -> Option<&'a str> {
     match value.as_raw_cow() {
         std::borrow::Cow::Borrowed(text) => Some(text),
         // Only values of a shared buffer are owned.
@@ -71,7 +84,7 @@ fn has_members(text: &str) -> bool {
 }
 
 /// The records of a `{"Records":[…]}` file.
-pub(crate) fn records(file: &str) -> Result<Vec<&str>> {
+pub fn records(file: &str) -> Result<Vec<&str>> {
     let list = sonic_rs::get(file, ["Records"]).context("no `Records`")?;
     let list = raw(&list).context("`Records` is not in the file")?;
     let record = |value: sonic_rs::Result<LazyValue<'_>>| {

@@ -17,14 +17,14 @@ use crate::rows::{needles, schema};
 
 const ROW_GROUP_ROWS_MAX: usize = 131_072;
 /// Rows of a page, and of the batches that are written.
-pub(crate) const PAGE_ROWS_MAX: usize = 8192;
+pub const PAGE_ROWS_MAX: usize = 8192;
 const BLOOM_FPP: f64 = 0.01;
 const ZSTD_LEVEL: i32 = 3;
 const UNIQUE_COLUMNS: [&str; 4] = ["event_id", "raw_hash", "metadata_uid", "api_request_uid"];
 const ASCENDING_COLUMNS: [&str; 2] = ["time", "row"];
 
 /// All rows by class and time, in batches of a page.
-pub(crate) fn sorted(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+pub fn sorted(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
     let all = concat_batches(&schema(), batches)?;
     let keys = ["class_uid", "time"].map(|name| {
         let values = all.schema().index_of(name).map(|column| all.column(column).clone())?;
@@ -37,7 +37,7 @@ pub(crate) fn sorted(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
 }
 
 /// The batches as one file: what is timed.
-pub(crate) fn write(batches: &[RecordBatch]) -> Result<Vec<u8>> {
+pub fn write(batches: &[RecordBatch]) -> Result<Vec<u8>> {
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
     let options = ArrowWriterOptions::new().with_properties(properties(rows)?).with_skip_arrow_metadata(true);
     let mut file = Vec::new();

@@ -6,15 +6,15 @@
 //! call of its own, where it has any.
 
 /// Paths below one container; a path's number counts through all layers, in order.
-pub(crate) struct Layer {
+pub struct Layer {
     /// The path of the container in an earlier layer; empty for the event itself.
-    pub(crate) container: &'static str,
+    pub container: &'static str,
     /// Paths below it. A number is a place in an array.
-    pub(crate) paths: &'static [&'static str],
+    pub paths: &'static [&'static str],
 }
 
 /// Every path, each once.
-pub(crate) const LAYERS: &[Layer] = &[
+pub const LAYERS: &[Layer] = &[
     Layer {
         container: "",
         paths: &[
@@ -115,7 +115,7 @@ pub(crate) const LAYERS: &[Layer] = &[
 
 /// Columns that hold the text of the first of these paths that has one. What the mapping only does
 /// for some classes is done for all: it makes no difference to what is timed.
-pub(crate) const TEXTS: &[(&str, &[&str])] = &[
+pub const TEXTS: &[(&str, &[&str])] = &[
     ("status_code", &["errorCode"]),
     ("metadata_uid", &["eventID"]),
     ("cloud_account_uid", &["recipientAccountId", "userIdentity.accountId"]),
@@ -186,7 +186,7 @@ pub(crate) const TEXTS: &[(&str, &[&str])] = &[
 ];
 
 /// The same for events of the class authentication.
-pub(crate) const AUTHENTICATION_TEXTS: &[(&str, &[&str])] = &[
+pub const AUTHENTICATION_TEXTS: &[(&str, &[&str])] = &[
     ("user_uid", &["requestParameters.roleArn", "responseElements.federatedUser.arn", "userIdentity.arn"]),
     (
         "user_name",
@@ -201,7 +201,7 @@ pub(crate) const AUTHENTICATION_TEXTS: &[(&str, &[&str])] = &[
 ];
 
 /// The number of a path: its place in all layers.
-pub(crate) fn number(path: &str) -> Option<usize> {
+pub fn number(path: &str) -> Option<usize> {
     let whole = |layer: &Layer, path: &str| match layer.container {
         "" => path.to_owned(),
         container => format!("{container}.{path}"),
@@ -213,6 +213,6 @@ pub(crate) fn number(path: &str) -> Option<usize> {
 }
 
 /// How many paths there are.
-pub(crate) fn count() -> usize {
+pub fn count() -> usize {
     LAYERS.iter().map(|layer| layer.paths.len()).sum()
 }

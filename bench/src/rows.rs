@@ -36,7 +36,7 @@ const CONSTANTS: [(&str, &str); 5] = [
 ];
 
 /// The linchpin columns and the address of the raw event: those of a file of the hot table.
-pub(crate) fn schema() -> SchemaRef {
+pub fn schema() -> SchemaRef {
     let mut fields: Vec<_> = columns::schema().fields().iter().cloned().collect();
     let address = [
         ("feed", DataType::Utf8),
@@ -51,7 +51,7 @@ pub(crate) fn schema() -> SchemaRef {
 
 /// A value on its way into a builder.
 #[derive(Clone)]
-pub(crate) enum Cell<'a> {
+pub enum Cell<'a> {
     Null,
     Text(Cow<'a, str>),
     Number(i64),
@@ -59,32 +59,32 @@ pub(crate) enum Cell<'a> {
 }
 
 /// Where an event is.
-pub(crate) struct Address {
+pub struct Address {
     /// The object it is in.
-    pub(crate) unit: UnitKey,
+    pub unit: UnitKey,
     /// Of its first byte there.
-    pub(crate) offset: u32,
+    pub offset: u32,
     /// Its number in the segment.
-    pub(crate) row: usize,
+    pub row: usize,
 }
 
 /// Where the columns are that one list of paths fills.
 type Places = Vec<(usize, Vec<usize>)>;
 
 /// Fills rows of cells.
-pub(crate) struct Rows {
+pub struct Rows {
     schema: SchemaRef,
     texts: Places,
     authentication: Places,
 }
 
 impl Rows {
-    pub(crate) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         Ok(Self { schema: schema(), texts: places(TEXTS)?, authentication: places(AUTHENTICATION_TEXTS)? })
     }
 
     /// The cells of one row, in the order of the columns.
-    pub(crate) fn cells<'a>(
+    pub fn cells<'a>(
         &self,
         record: &str,
         values: &[Option<LazyValue<'a>>],
@@ -135,7 +135,7 @@ impl Rows {
     }
 
     /// Appends rows to builders, and finishes them: what is timed.
-    pub(crate) fn build(&self, rows: &[Vec<Cell<'_>>]) -> Result<RecordBatch> {
+    pub fn build(&self, rows: &[Vec<Cell<'_>>]) -> Result<RecordBatch> {
         let mut builders: Vec<Builder> =
             self.schema.fields().iter().map(|f| Builder::new(f.data_type())).collect();
         for row in rows {
@@ -251,7 +251,7 @@ impl Builder {
 }
 
 /// Whether a column has a bloom filter.
-pub(crate) fn needles() -> impl Iterator<Item = &'static str> {
+pub fn needles() -> impl Iterator<Item = &'static str> {
     COLUMNS.iter().filter(|column| column.bloom).map(|column| column.name)
 }
 

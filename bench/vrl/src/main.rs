@@ -1,5 +1,6 @@
 //! `vrl-remap INPUT OUTPUT [--rows]`: gunzip, decode and remap `CloudTrail` files with the `vrl`
-//! crate, in one thread. Prints one JSON object.
+//! crate, in one thread. `vrl-remap --family NAME FILE`: the same of the lines of a plain file, by the
+//! program of a family of formats. Prints one JSON object.
 //!
 //! What a pipeline on this engine does after that, such as encoding or Parquet, is left out, as is
 //! all that a pipeline does around it. `--rows` writes the results as JSON lines, for the check of
@@ -23,10 +24,18 @@ use vrl::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const PROGRAM: &str = include_str!("cloudtrail.vrl");
+const CLOUDTRAIL: &str = include_str!("cloudtrail.vrl");
+/// For each family of formats its program, and whether a line is JSON that is decoded before it runs.
+const FAMILIES: &[(&str, &str, bool)] = &[
+    ("json_nested", CLOUDTRAIL, true),
+    ("json_flat", include_str!("zeek.vrl"), true),
+    ("text", include_str!("vpc_flow.vrl"), false),
+    ("key_value", include_str!("fortigate.vrl"), false),
+    ("xml", include_str!("windows.vrl"), false),
+];
 /// As `Cargo.toml` pins it.
 const VERSION: &str = "0.38.0";
-const USAGE: &str = "usage: vrl-remap INPUT OUTPUT [--rows]";
+const USAGE: &str = "usage: vrl-remap INPUT OUTPUT [--rows] | vrl-remap --family NAME FILE";
 /// An inflated file that is larger is damaged.
 const FILE_BYTES_MAX: usize = 1 << 30;
 
@@ -41,6 +50,7 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (input, rows) = match words[..] {
+        ["--family", name, file] => return family(name, Path::new(file)),
         [input, _] => (input, None),
         [input, output, "--rows"] => (input, Some(Path::new(output).join("rows.ndjson"))),
         _ => bail!(USAGE),
@@ -48,15 +58,27 @@ fn main() -> Result<()> {
     let mut files = Vec::new();
     find(Path::new(input), &mut files)?;
     files.sort();
-    let mut remap = Remap::new(rows.as_deref())?;
+    let mut remap = Remap::new(CLOUDTRAIL, rows.as_deref())?;
     for file in &files {
         remap.file(file).with_context(|| format!("`{}`", file.display()))?;
     }
-    let report = serde_json::json!({
-        "engine": "VRL", "version": VERSION, "start_seconds": 0.0, "rows": remap.finish()?
-    });
-    println!("{report}");
-    Ok(())
+    remap.report()
+}
+
+/// Remaps every line of a file.
+fn family(name: &str, file: &Path) -> Result<()> {
+    let (_, program, json) = FAMILIES.iter().find(|(known, ..)| *known == name).context(USAGE)?;
+    let text = fs::read_to_string(file).with_context(|| format!("`{}`", file.display()))?;
+    let mut remap = Remap::new(program, None)?;
+    for line in text.lines().filter(|line| !line.starts_with("version ")) {
+        let value = if *json {
+            serde_json::from_str(line)?
+        } else {
+            Value::Object(ObjectMap::from([("message".into(), Value::from(line))]))
+        };
+        remap.record(value)?;
+    }
+    remap.report()
 }
 
 fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -82,9 +104,9 @@ struct Remap {
 }
 
 impl Remap {
-    fn new(out: Option<&Path>) -> Result<Self> {
-        let compiled = vrl::compiler::compile(PROGRAM, &vrl::stdlib::all())
-            .map_err(|faults| anyhow!("{}", Formatter::new(PROGRAM, faults)))?;
+    fn new(program: &str, out: Option<&Path>) -> Result<Self> {
+        let compiled = vrl::compiler::compile(program, &vrl::stdlib::all())
+            .map_err(|faults| anyhow!("{}", Formatter::new(program, faults)))?;
         let out = out.map(fs::File::create).transpose()?.map(BufWriter::new);
         Ok(Self {
             program: compiled.program,
@@ -127,10 +149,15 @@ impl Remap {
         Ok(())
     }
 
-    fn finish(self) -> Result<u64> {
+    /// Ends, and prints what was done.
+    fn report(self) -> Result<()> {
         if let Some(mut out) = self.out {
             out.flush()?;
         }
-        Ok(self.rows)
+        let report = serde_json::json!({
+            "engine": "VRL", "version": VERSION, "start_seconds": 0.0, "rows": self.rows
+        });
+        println!("{report}");
+        Ok(())
     }
 }

@@ -12,11 +12,14 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Figure, Lab, Measurement, Target};
+use super::{Figure, Lab, Measurement, Target, families};
 use crate::measure::observe;
 
 /// What is measured.
-pub(super) const MEASUREMENTS: &[Measurement] = &[Measurement { name: "catalogue", measure: recognised }];
+pub(super) const MEASUREMENTS: &[Measurement] = &[
+    Measurement { name: "catalogue", measure: recognised },
+    Measurement { name: "families", measure: families::families },
+];
 
 /// Sources of the index that hold no raw logs: pairs of inputs and another product's outputs, and
 /// objects that are damaged on purpose.

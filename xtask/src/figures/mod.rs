@@ -9,6 +9,7 @@ mod clouds;
 mod corpus;
 mod crash;
 mod efficiency;
+mod families;
 pub(crate) mod lake;
 mod peers;
 mod shown;

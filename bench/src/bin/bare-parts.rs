@@ -7,30 +7,25 @@
 //! them into records, hashing and sorting are no parts: they are done between the timings. So the
 //! sum is what no pipeline that is put together from these libraries gets below.
 
-mod extract;
-mod hot;
-mod paths;
-mod rows;
-
 use std::{
     env, fs,
     hint::black_box,
     path::{Path, PathBuf},
-    thread,
 };
 
 use anyhow::{Context, Result, bail};
 use arrow::array::RecordBatch;
 use libdeflater::Decompressor;
+use linchpin_bench::{
+    extract::{Extractor, gunzip, records},
+    hot, paths,
+    rows::{Address, Rows},
+    timing::{middle, timed},
+};
 use linchpin_normalize::unit::UnitKey;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
-
-use crate::{
-    extract::{Extractor, records},
-    rows::{Address, Rows},
-};
 
 const USAGE: &str = "usage: bare-parts DIR [--rounds N]";
 const PARTS: [&str; 5] = ["gunzip", "json", "builders", "parquet", "archive"];
@@ -39,8 +34,6 @@ const GROUP_BYTES: usize = 64 << 20;
 /// Raw bytes of a frame of the archive.
 const FRAME_BYTES: usize = 256 << 10;
 const ZSTD_LEVEL: i32 = 3;
-/// An inflated file that is larger is damaged.
-const FILE_BYTES_MAX: usize = 1 << 30;
 
 /// CPU seconds, by round and part.
 type Seconds = Vec<[f64; PARTS.len()]>;
@@ -205,15 +198,6 @@ impl Bench {
     }
 }
 
-/// Inflates a gzip file of one member, whose last four bytes say how long it is.
-fn gunzip(inflate: &mut Decompressor, gzip: &[u8], raw: &mut Vec<u8>) -> Result<()> {
-    let size = gzip.last_chunk().map(|size| u32::from_le_bytes(*size) as usize);
-    let size = size.filter(|size| *size <= FILE_BYTES_MAX).context("not a gzip file")?;
-    raw.resize(size, 0);
-    inflate.gzip_decompress(gzip, raw)?;
-    Ok(())
-}
-
 /// Takes the values out of every record.
 fn read(extractor: &Extractor, records: &[Vec<&str>]) -> Result<()> {
     let mut values = Vec::new();
@@ -232,25 +216,4 @@ fn archive(compressor: &mut Compressor<'_>, texts: &[&str], frame: &mut Vec<u8>)
         stored += compressor.compress_to_buffer(bytes, frame.as_mut_slice())?;
     }
     Ok(stored)
-}
-
-/// Does something; says what it gave, and the CPU seconds it took.
-fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
-    let start = cpu_nanoseconds()?;
-    let outcome = black_box(work()?);
-    let end = cpu_nanoseconds()?;
-    Ok((outcome, end.saturating_sub(start) as f64 / 1e9))
-}
-
-/// Time on a processor of this thread, user and system.
-fn cpu_nanoseconds() -> Result<u64> {
-    // The kernel brings the count of a running thread up to date when it gives way.
-    thread::yield_now();
-    let text = fs::read_to_string("/proc/thread-self/schedstat").context("no scheduler statistics")?;
-    text.split(' ').next().and_then(|count| count.parse().ok()).context("unknown form of schedstat")
-}
-
-fn middle(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
 }
