@@ -59,7 +59,7 @@ pub fn zeek(random: &mut Rng) -> String {
     )
 }
 
-/// A session of a FortiGate firewall.
+/// A session of a `FortiGate` firewall.
 pub fn fortigate(random: &mut Rng) -> String {
     let denied = random.u8(..6) == 0;
     let (second, port) = (random.u32(..86_400), random.u16(1024..));

@@ -52,7 +52,6 @@ impl Parse {
         Ok(Self::Nested(Extractor::new()?))
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "as the others")]
     pub fn zeek() -> Result<Self> {
         let mut tree = PointerTree::new();
         for name in ZEEK {
