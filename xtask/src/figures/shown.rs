@@ -1,4 +1,5 @@
-//! What tests show: chosen tests are run, and those that passed are counted.
+//! What tests show: chosen tests are run, those that passed are counted, and what they measured by the
+//! way is read from lines `figure NAME VALUE` of their output.
 
 use anyhow::{Context, Result, ensure};
 
@@ -16,6 +17,8 @@ struct Shown {
     least: f64,
     /// Variables that make a short campaign the full one.
     variables: &'static [(&'static str, &'static str)],
+    /// What the tests measure, each with its target.
+    measures: &'static [(&'static str, Target)],
 }
 
 /// What the tests of the spine show: one row each.
@@ -26,6 +29,7 @@ const SPINE: &[Shown] = &[
         filter: "ledger::tests::concurrent_committers_consume_every_unit_exactly_once",
         least: 1.0,
         variables: &[],
+        measures: &[],
     },
     Shown {
         name: "tests_passed_standard_tools_read_a_segment",
@@ -33,6 +37,7 @@ const SPINE: &[Shown] = &[
         filter: "archive::tests::standard_tools_read_a_segment",
         least: 1.0,
         variables: &[],
+        measures: &[],
     },
     Shown {
         name: "tests_passed_events_in_equal_events_out",
@@ -40,6 +45,7 @@ const SPINE: &[Shown] = &[
         filter: "property::",
         least: 1.0,
         variables: &[("LINCHPIN_CAMPAIGN_CASES", "60")],
+        measures: &[],
     },
     Shown {
         name: "tests_passed_lanes_and_take_over",
@@ -47,6 +53,7 @@ const SPINE: &[Shown] = &[
         filter: "outputs::",
         least: 1.0,
         variables: &[],
+        measures: &[],
     },
     Shown {
         name: "tests_passed_other_engines_read_the_hot_table",
@@ -54,6 +61,7 @@ const SPINE: &[Shown] = &[
         filter: "engines::",
         least: 1.0,
         variables: &[],
+        measures: &[],
     },
     Shown {
         name: "tests_passed_contract_of_stores",
@@ -61,6 +69,7 @@ const SPINE: &[Shown] = &[
         filter: "keeps_the_contract",
         least: 6.0,
         variables: &[],
+        measures: &[],
     },
     Shown {
         name: "tests_passed_pipeline_on_three_clouds",
@@ -68,6 +77,7 @@ const SPINE: &[Shown] = &[
         filter: "clouds::",
         least: 5.0,
         variables: &[],
+        measures: &[],
     },
     Shown {
         name: "tests_passed_50_kills_on_s3",
@@ -75,26 +85,44 @@ const SPINE: &[Shown] = &[
         filter: "killed_on_s3",
         least: 2.0,
         variables: &[("LINCHPIN_CAMPAIGN_KILLS_S3", "50")],
+        measures: &[],
     },
 ];
 
 pub(super) fn spine(lab: &Lab) -> Result<Vec<Figure>> {
-    SPINE.iter().map(|shown| run(lab, shown)).collect()
+    all(lab, SPINE)
 }
 
-fn run(lab: &Lab, shown: &Shown) -> Result<Figure> {
+fn all(lab: &Lab, shown: &[Shown]) -> Result<Vec<Figure>> {
     let services = Running::start(&lab.workspace);
-    let mut command = test::command(&lab.workspace, &services);
+    let figures: Result<Vec<_>> = shown.iter().map(|shown| run(lab, &services, shown)).collect();
+    Ok(figures?.concat())
+}
+
+fn run(lab: &Lab, services: &Running, shown: &Shown) -> Result<Vec<Figure>> {
+    let mut command = test::command(&lab.workspace, services);
     let done = observe(command.envs(shown.variables.iter().copied()).args([
         "--package",
         shown.package,
         "--",
+        "--show-output",
         shown.filter,
     ]))?;
     let (passed, failed) = counted(&done.stdout)
         .with_context(|| format!("no test ran ({}): {}", done.status, done.stderr.trim()))?;
     ensure!(failed == 0.0, "{failed} tests of `{}` failed: {}", shown.filter, done.stdout.trim());
-    Ok(Figure { name: shown.name, value: passed, target: Target::AtLeast(shown.least) })
+    let mut figures = vec![Figure { name: shown.name, value: passed, target: Target::AtLeast(shown.least) }];
+    for (name, target) in shown.measures {
+        let value = measured(&done.stdout, name).with_context(|| format!("no test measured `{name}`"))?;
+        figures.push(Figure { name, value, target: *target });
+    }
+    Ok(figures)
+}
+
+/// The value of the last line `figure NAME VALUE`.
+fn measured(text: &str, name: &str) -> Option<f64> {
+    let mut lines = text.lines().rev().filter_map(|line| line.strip_prefix("figure "));
+    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.split(' ').next()?.parse().ok())
 }
 
 /// Passed and failed tests over all test binaries.
@@ -123,5 +151,13 @@ mod tests {
             test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s\n";
         assert_eq!(counted(text), Some((3.0, 1.0)));
         assert_eq!(counted("error: could not compile"), None);
+    }
+
+    #[test]
+    fn what_a_test_measured_is_read_by_its_whole_name() {
+        let text = "figure cost_off 1.5\nfigure cost_off_percent 0.25 of 7\nfigure cost 2\n";
+        assert_eq!(measured(text, "cost_off_percent"), Some(0.25));
+        assert_eq!(measured(text, "cost_off"), Some(1.5));
+        assert_eq!(measured(text, "off"), None);
     }
 }
