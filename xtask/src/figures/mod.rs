@@ -97,7 +97,7 @@ const TOPICS: &[Topic] = &[
     Topic { name: "spine", measurements: spine::MEASUREMENTS },
     Topic { name: "catalogue", measurements: catalogue::MEASUREMENTS },
     Topic { name: "ingest", measurements: &[] },
-    Topic { name: "tiering", measurements: &[] },
+    Topic { name: "tiering", measurements: &[Measurement { name: "tests", measure: shown::tiering }] },
     Topic { name: "hunt", measurements: &[] },
     Topic { name: "outputs", measurements: &[] },
     Topic { name: "console", measurements: &[] },

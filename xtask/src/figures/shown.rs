@@ -89,6 +89,55 @@ const SPINE: &[Shown] = &[
     },
 ];
 
+/// What the tests of tiering show: one row each.
+const TIERING: &[Shown] = &[
+    Shown {
+        name: "tests_passed_ten_years_of_three_clouds",
+        package: "linchpin-tiering",
+        filter: "ten_years_of_three_clouds",
+        least: 1.0,
+        variables: &[("LINCHPIN_SIMULATION_STEP_DAYS", "5")],
+        measures: &[
+            ("cost_off_percent_aws", Target::AtMost(1.0)),
+            ("cost_off_percent_azure", Target::AtMost(1.0)),
+            ("cost_off_percent_google", Target::AtMost(1.0)),
+        ],
+    },
+    Shown {
+        name: "tests_passed_model_of_the_clouds",
+        package: "linchpin-store",
+        filter: "model::",
+        least: 6.0,
+        variables: &[],
+        measures: &[],
+    },
+    Shown {
+        name: "tests_passed_stores_move_restore_and_lock",
+        package: "linchpin-store",
+        filter: "the_",
+        least: 4.0,
+        variables: &[],
+        measures: &[],
+    },
+    Shown {
+        name: "tests_passed_rehydrate_scattered_events",
+        package: "linchpin-tiering",
+        filter: "scattered_events_come_back",
+        least: 1.0,
+        variables: &[("LINCHPIN_LONG", "1")],
+        measures: &[
+            ("rehydrate_events", Target::AtLeast(10_000.0)),
+            ("rehydrate_deaths", Target::AtLeast(20.0)),
+            ("rehydrate_read_times_compressed", Target::AtMost(5.0)),
+            ("rehydrate_spent_of_budget", Target::AtMost(1.0)),
+        ],
+    },
+];
+
+pub(super) fn tiering(lab: &Lab) -> Result<Vec<Figure>> {
+    all(lab, TIERING)
+}
+
 pub(super) fn spine(lab: &Lab) -> Result<Vec<Figure>> {
     all(lab, SPINE)
 }
