@@ -38,6 +38,7 @@ pub(crate) enum Verb {
     Run(verbs::run::RunArgs),
     Normalize(verbs::normalize::NormalizeArgs),
     Sources(verbs::sources::SourcesArgs),
+    Drift(verbs::drift::DriftArgs),
     Search(verbs::search::SearchArgs),
     Rehydrate(verbs::rehydrate::RehydrateArgs),
     Verify(verbs::verify::VerifyArgs),

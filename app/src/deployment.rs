@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use linchpin_config::{Config, ConfigError, Diagnostic, Diagnostics, Feed, FeedFrom, suggestion};
 use linchpin_normalize::Catalog;
 use linchpin_tiering::{
@@ -12,7 +12,7 @@ use linchpin_tiering::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::exit::Failure;
+use crate::{exit::Failure, verbs::sources};
 
 /// A checked configuration with everything compiled that needs no IO.
 pub(crate) struct Deployment {
@@ -29,7 +29,8 @@ impl Deployment {
         let config = Config::load(path).map_err(|error| match error {
             ConfigError::Unreadable { .. } | ConfigError::Invalid(_) => Failure::usage(error),
         })?;
-        let catalog = Arc::new(Catalog::builtin().context("a built-in mapping is broken")?);
+        let folder = config.mappings.as_ref().map(|folder| folder.0.as_path());
+        let catalog = Arc::new(sources::catalog(folder)?);
         let mut faults = Vec::new();
         let policy = compile_policy(&config, &mut faults);
         let output_when = compile_outputs(&config, &mut faults);

@@ -3,6 +3,7 @@
 mod cli;
 mod deployment;
 mod exit;
+mod files;
 mod generate;
 mod moment;
 mod output;

@@ -48,6 +48,8 @@ pub struct Config {
     /// How much a process may take.
     #[serde(default)]
     pub limits: Limits,
+    /// Folder of mappings beside those of this build; a running service takes up what changes there.
+    pub mappings: Option<LocalPath>,
     /// Price book; a dated one is built in.
     pub prices: Option<LocalPath>,
     /// The HTTP interface.

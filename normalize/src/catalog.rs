@@ -13,7 +13,7 @@ use crate::views::columns::{Cell, Split};
 include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
 /// Sources by index; an index never changes its meaning within a catalogue.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Catalog {
     plans: Vec<Arc<Plan>>,
 }
@@ -50,13 +50,22 @@ impl Catalog {
 
     /// This catalogue with another source; one of the same name gives way to it.
     #[must_use]
-    pub fn with(mut self, plan: Plan) -> Self {
-        let plan = Arc::new(plan);
+    pub fn with(mut self, plan: impl Into<Arc<Plan>>) -> Self {
+        let plan = plan.into();
         match self.index(&plan.name) {
             Some(index) => self.plans[index] = plan,
             None => self.plans.push(plan),
         }
         self
+    }
+
+    /// The keys of envelopes that sources name, each list once.
+    pub(crate) fn envelopes(&self) -> Vec<&[String]> {
+        let mut found: Vec<&[String]> = self.plans.iter().map(|plan| plan.framing.arrays()).collect();
+        found.retain(|arrays| !arrays.is_empty());
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// Every source.

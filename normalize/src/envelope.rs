@@ -13,12 +13,13 @@ use rustc_hash::FxHashMap;
 
 use crate::catalog::{Catalog, Place::Inside};
 use crate::eval::Place;
-use crate::event::{BaseRow, EventFacts, EventRow, Sink};
+use crate::event::{BaseRow, EventFacts, EventRow, MARK_HEARTBEAT, MARK_REJECT, MARK_UNKNOWN, Sink, unknown};
 use crate::framing::value_end;
 use crate::lines::Lines;
 use crate::plan::Plan;
+use crate::rendered::Format;
 use crate::scan::{Kind, Leaf, PathId, PathTable, Scanned, Scanner};
-use crate::source::SourceState;
+use crate::source::{SourceState, States};
 use crate::unit::SUB_BITS;
 use crate::views::PATTERN;
 
@@ -316,6 +317,10 @@ impl Sink for Numbered<'_> {
     fn source(&mut self, name: &Arc<str>) {
         self.sink.source(name);
     }
+
+    fn is_intake(&self) -> bool {
+        self.sink.is_intake()
+    }
 }
 
 /// What an event came in.
@@ -329,15 +334,14 @@ pub(crate) struct Within<'e> {
 /// What opening envelopes needs of the normaliser.
 pub(crate) struct Opener<'n> {
     pub catalog: &'n Arc<Catalog>,
-    pub states: &'n mut [Option<Box<SourceState>>],
+    pub states: &'n mut States,
     /// Reads what is not recognised yet.
     pub scratch: &'n mut Scanner,
 }
 
 impl Opener<'_> {
     fn state(&mut self, source: usize) -> &mut SourceState {
-        self.states[source]
-            .get_or_insert_with(|| Box::new(SourceState::new(Arc::clone(&self.catalog.plans()[source]))))
+        self.states.get(self.catalog, source)
     }
 
     /// Gives the rows of one event of `source`, and of what it carries.
@@ -377,6 +381,29 @@ impl Opener<'_> {
                 self.state(source).rows(&text, &alone, lossy, &mut numbered);
             }
             next = numbered.next;
+        }
+    }
+
+    /// Gives the rows of an event of no known source: those of its records, if it is a file of such.
+    pub(crate) fn unowned(&mut self, facts: &EventFacts<'_>, sink: &mut dyn Sink) {
+        let Some(format) = Format::of(facts.bytes) else { return unknown(facts, sink) };
+        let (nobody, nothing) = (Arc::from("unknown"), Around { text: "", values: Vec::new() });
+        let mut next = 0;
+        format.records(facts.bytes, &mut |record| {
+            let mut numbered = Numbered { sink, base: next, next };
+            let known = record
+                .as_ref()
+                .is_ok_and(|text| self.carried(facts.received_ms, text, &nothing, &mut numbered, 1));
+            if !known {
+                let reject = record.err().map(|why| (None, why));
+                let marks = if reject.is_some() { MARK_REJECT } else { MARK_UNKNOWN };
+                numbered.source(&nobody);
+                numbered.base(&BaseRow { sub: 0, marks, time_micros: None, reject });
+            }
+            next = numbered.next;
+        });
+        if next == 0 {
+            sink.base(&BaseRow { sub: 0, marks: MARK_HEARTBEAT, time_micros: None, reject: None });
         }
     }
 

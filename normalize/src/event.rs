@@ -54,6 +54,10 @@ pub(crate) trait Sink {
     fn base(&mut self, row: &BaseRow<'_>);
     /// The rows after this are of another source than the unit's event: of one that it carries.
     fn source(&mut self, name: &Arc<str>);
+    /// Whether the rows are those of an event that comes in, and not looked at once more.
+    fn is_intake(&self) -> bool {
+        false
+    }
 }
 
 /// The row of an event that no mapping knows.

@@ -11,6 +11,7 @@
 
 mod aws;
 mod azure;
+mod linux;
 mod parts;
 mod verbs;
 mod web;
@@ -65,6 +66,7 @@ functions! {
     "unix_seconds" "moment in seconds since 1970, fractions allowed" "1.5" => "1500000", |v| unix(&v, 1_000_000);
     "unix_millis" "moment in milliseconds since 1970" "1500" => "1500000", |v| unix(&v, 1000);
     "unix_micros" "moment in microseconds since 1970" "1500000" => "1500000", |v| unix(&v, 1);
+    "unix_any" "moment in seconds, milliseconds, microseconds or nanoseconds since 1970, by its size" "1557513467369913239" => "1557513467369913", |v| unix_any(&v);
     "ip" "address, also out of `address:port`, `[address]:port` and `::ffff:address`; nothing if it is none" "[2001:db8::1]:443" => "2001:db8::1", ip;
     "not_ip" "text that is not an address, such as a service's host name" "s3.amazonaws.com" => "s3.amazonaws.com", not_ip;
     "port_of" "port out of `address:port`" "192.0.2.1:443" => "443", port_of;
@@ -106,6 +108,7 @@ functions! {
     "before_backslash" "what stands before the first `\\`; nothing without one" "CORP\\ann" => "CORP", |v| text(v, |t| before(t, '\\'));
     "hex" "whole number, hexadecimal after `0x`" "0x1fc" => "508", parts::hex;
     "seconds_to_millis" "seconds as whole milliseconds" "0.173624s" => "174", parts::seconds_to_millis;
+    "clock_millis" "span of time as clocks show it, as whole milliseconds" "1h:24m:30s" => "5070000", parts::clock_millis;
     "kubernetes_kind" "kind of a Kubernetes resource, with the subresource" "core/v1/namespaces/shop/pods/web/exec" => "pods/exec", parts::kubernetes_kind;
     "kubernetes_name" "name of a Kubernetes resource" "core/v1/namespaces/shop/pods/web/exec" => "web", parts::kubernetes_name;
     "kubernetes_namespace" "namespace of a Kubernetes resource; nothing if it belongs to the cluster" "core/v1/namespaces/shop/pods/web" => "shop", parts::kubernetes_namespace;
@@ -137,6 +140,11 @@ functions! {
     "http_outcome" "Success or Failure, by an HTTP status" "404" => "Failure", |v| web::http_outcome(&v);
     "dns_name" "DNS name without the final dot" "www.example.com." => "www.example.com", web::dns_name;
     "clf_time" "moment in the Common Log Format, also in brackets" "01/Jan/1970:01:00:01 +0100" => "1000000", |v| web::clf_time(&v);
+    "audit_text" "text of the Linux audit log, out of hexadecimal digits if it is in such" "6C73002D6C" => "ls -l", linux::audit_text;
+    "audit_command" "command line of the arguments in an `EXECVE` record" "argc=2 a0=\"ls\" a1=\"-l\"" => "ls -l", linux::audit_command;
+    "sockaddr_ip" "address of a socket address in hexadecimal digits" "020001BBC0000201" => "192.0.2.1", linux::sockaddr_ip;
+    "sockaddr_port" "port of a socket address in hexadecimal digits" "020001BBC0000201" => "443", |v| linux::sockaddr_port(&v);
+    "sockaddr_path" "path of a local socket address in hexadecimal digits" "01002F72756E2F7300" => "/run/s", linux::sockaddr_path;
     "basic_time" "moment such as `20250304 09:00:00`, in UTC" "19700101 00:00:01" => "1000000", |v| web::basic_time(&v);
     "us_time" "moment such as `Jan 19, 2023, 10:46:15 PM`, in UTC" "Jan 1, 1970, 12:00:01 AM" => "1000000", |v| web::us_time(&v);
 }
@@ -180,6 +188,18 @@ fn unix<'e>(value: &Val<'_>, micros_per_unit: i64) -> Outcome<'e> {
         None => fractional(&value.text(), micros_per_unit),
     };
     micros.map(|t| Some(Val::Time(t))).ok_or("not a Unix time")
+}
+
+/// Seconds to nanoseconds, by size: each is for centuries smaller than the next.
+fn unix_any<'e>(value: &Val<'_>) -> Outcome<'e> {
+    const MILLIS: i64 = 100_000_000_000;
+    match value.int() {
+        Some(n) if n < MILLIS => unix(value, 1_000_000),
+        Some(n) if n < MILLIS * 1000 => unix(value, 1000),
+        Some(n) if n < MILLIS * 1_000_000 => unix(value, 1),
+        Some(n) => Ok(Some(Val::Time(n / 1000))),
+        None => unix(value, 1_000_000),
+    }
 }
 
 /// `1.663703546405E9`: as a number with fewer fractional digits.

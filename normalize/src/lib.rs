@@ -8,8 +8,10 @@
 pub mod batch;
 pub mod catalog;
 pub mod columns;
+pub mod conform;
 #[cfg(test)]
 mod documents;
+pub mod drift;
 mod envelope;
 mod eval;
 pub mod event;
@@ -18,13 +20,17 @@ pub mod functions;
 pub mod glob;
 #[cfg(test)]
 mod goldens;
+pub mod inventory;
 mod lines;
 mod mapping;
 pub mod normalizer;
 pub mod pass;
 pub mod plan;
 mod render;
+mod rendered;
 mod rows;
+pub mod samples;
+pub mod scaffold;
 pub mod scan;
 pub mod schema;
 mod sink;
@@ -34,6 +40,7 @@ mod tests;
 pub mod unit;
 pub mod value;
 pub mod views;
+mod watch;
 
 pub use batch::{Event, EventBatch, Normalized, Reject, UnitFacts};
 pub use catalog::{Catalog, Recognised};
@@ -41,4 +48,5 @@ pub use mapping::compile;
 pub use normalizer::Normalizer;
 pub use pass::{Part, Pass, ReplayUnit};
 pub use plan::Plan;
+pub use render::Coverage;
 pub use unit::{Carry, Delivered, EventId, Gap, RawUnit, UnitId, UnitKey};

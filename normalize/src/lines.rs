@@ -324,8 +324,15 @@ fn names_fields(lines: &LineFraming, line: &[u8]) -> bool {
     is_header(&cells.iter().map(|c| &line[c.start..c.end]).collect::<Vec<_>>(), &lines.known)
 }
 
-fn begins_record(begins: &[Glob], line: &[u8]) -> bool {
-    std::str::from_utf8(line.trim_ascii_end()).is_ok_and(|line| begins.iter().any(|b| b.fits(line)))
+/// Whether records of a text may have several lines.
+fn spans_lines(lines: &LineFraming) -> bool {
+    !lines.begins.is_empty() || !lines.continues.is_empty()
+}
+
+fn begins_record(lines: &LineFraming, line: &[u8]) -> bool {
+    let line = std::str::from_utf8(line.trim_ascii_end());
+    let fits = |globs: &[Glob]| line.is_ok_and(|line| globs.iter().any(|glob| glob.fits(line)));
+    (lines.begins.is_empty() || fits(&lines.begins)) && !fits(&lines.continues)
 }
 
 /// The next record of a text: a line, and those after it that do not begin one.
@@ -336,12 +343,12 @@ pub(crate) fn next_record(bytes: &[u8], mut at: usize, lines: &LineFraming) -> O
         at = frame.end;
         frame = framing::next_line(bytes, at)?;
     }
-    if lines.begins.is_empty() {
+    if !spans_lines(lines) {
         return Some(frame);
     }
     while let Some(next) = framing::next_line(bytes, frame.end)
         && next.end - frame.start <= EVENT_BYTES_MAX
-        && !begins_record(&lines.begins, &bytes[next.start..next.end])
+        && !begins_record(lines, &bytes[next.start..next.end])
     {
         frame.end = next.end;
     }
@@ -351,14 +358,15 @@ pub(crate) fn next_record(bytes: &[u8], mut at: usize, lines: &LineFraming) -> O
 /// The end of the last record of a part that ends with a line: one that may go on is left to the
 /// next part.
 pub(crate) fn records_end(framing: Option<&Framing>, bytes: &[u8]) -> usize {
-    let Some(Framing::Lines(LineFraming { begins, .. })) = framing else { return bytes.len() };
-    if begins.is_empty() {
+    let Some(Framing::Lines(lines)) =
+        framing.filter(|f| matches!(f, Framing::Lines(lines) if spans_lines(lines)))
+    else {
         return bytes.len();
-    }
+    };
     let mut end = bytes.len();
     while end > 0 {
         let start = memchr::memrchr(b'\n', &bytes[..end - 1]).map_or(0, |n| n + 1);
-        if begins_record(begins, &bytes[start..end]) {
+        if begins_record(lines, &bytes[start..end]) {
             return start;
         }
         end = start;

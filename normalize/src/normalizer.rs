@@ -3,34 +3,39 @@
 //! It is total: every byte of a unit is in an event or in the residue, every event has a row, and
 //! what could not be read as its mapping says is class 0 with a reject that says where and why.
 
+mod recognise;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::batch::{BATCH_ROWS_MAX, Event, EventBatch, Normalized, UnitFacts};
-use crate::catalog::{Catalog, Place, Recognised};
+use crate::catalog::{Catalog, Place};
 use crate::envelope::{Opener, SCRATCH_PATHS_MAX, Within};
 use crate::event::EventFacts;
 use crate::framing::{self, Frame, JsonFrames};
+use crate::inventory::Inventory;
 use crate::lines::{self, LineMode, Lines, last_block};
 use crate::pass::{Mode, Part, Pass, ReplayUnit};
 use crate::plan::{Framing, Header};
+use crate::render::{Coverage, DocumentSink};
+use crate::rendered::Format;
 use crate::rows::Rows;
 use crate::scan::{ScanError, Scanned, Scanner};
 use crate::sink::{ColumnSink, Gathering};
-use crate::source::SourceState;
+use crate::source::{SourceState, States};
 use crate::unit::{Carry, EVENT_BYTES_MAX, RawUnit, UnitKey, hex_into};
 
 /// The context of JSON of a source that comes as text as well.
 const AS_JSON: &[u8] = b"{}";
-/// Lines of a text that are looked at to recognise its source.
-const LINES_LOOKED_AT: usize = 8;
 
 /// Normalises units; keeps the scanners of the sources it has met, so one per thread.
 pub struct Normalizer {
     catalog: Arc<Catalog>,
-    states: Vec<Option<Box<SourceState>>>,
+    states: States,
     scratch: Scanner,
     scanned: Scanned,
     rows: Rows,
@@ -39,7 +44,7 @@ pub struct Normalizer {
 impl Normalizer {
     /// A normaliser for the sources of `catalog`.
     pub fn new(catalog: Arc<Catalog>) -> Self {
-        let states = catalog.plans().iter().map(|_| None).collect();
+        let states = States::new(catalog.plans().len());
         Self {
             catalog,
             states,
@@ -47,6 +52,18 @@ impl Normalizer {
             scanned: Scanned::default(),
             rows: Rows::default(),
         }
+    }
+
+    /// Makes inventories of the events of every source from here on; [`Normalizer::seen`] gives them.
+    pub fn watch(&mut self) {
+        self.states = States::watching(self.catalog.plans().len());
+    }
+
+    /// What the events of every source looked like since the last call, by source.
+    pub fn seen(&mut self) -> BTreeMap<Arc<str>, Inventory> {
+        let plans = self.catalog.plans();
+        let seen = self.states.seen().map(|(source, found)| (Arc::clone(&plans[source].name), found));
+        seen.collect()
     }
 
     /// The sources this normaliser knows.
@@ -61,6 +78,10 @@ impl Normalizer {
     }
 
     fn start(&mut self, part: &Part<'_>, mut pass: Pass) -> Pass {
+        if part.carry.source.is_none() && Format::of(part.bytes).is_some() {
+            // Each of its records is of the source that it says itself.
+            return pass;
+        }
         let named = part.carry.source.as_deref().or(part.source);
         let set = named.and_then(|name| self.catalog.index(name));
         (pass.source, pass.recognised) = match set {
@@ -103,47 +124,8 @@ impl Normalizer {
         if !matches!(plan.framing, Framing::Lines(_)) || context == AS_JSON {
             return Mode::Json(JsonFrames::default());
         }
-        let paths = &mut state(&mut self.states, &self.catalog, source).scanner.paths;
+        let paths = &mut self.states.get(&self.catalog, source).scanner.paths;
         Mode::Lines(LineMode::new(&plan, context, paths))
-    }
-
-    fn recognise(&mut self, key: &str, bytes: &[u8]) -> Option<Recognised> {
-        if !framing::is_json(bytes) {
-            let mut at = 0;
-            // A line that only part of says nothing of the others: look at a few.
-            for _ in 0..LINES_LOOKED_AT {
-                let line = framing::next_line(bytes, at)?;
-                at = line.end;
-                if let Ok(line) = std::str::from_utf8(&bytes[line.start..line.end])
-                    && let Some(found) = self.catalog.of_line(key, line, Place::First)
-                {
-                    return Some(found);
-                }
-            }
-            return None;
-        }
-        self.fresh_scratch();
-        let mut frames = JsonFrames::default();
-        let mut at = 0;
-        // A broken first event says nothing: look at a few.
-        for _ in 0..8 {
-            let frame = frames.next(bytes, at, &[], &mut self.scratch, &mut self.scanned)?;
-            if frame.broken.is_none()
-                && let Ok(text) = std::str::from_utf8(&bytes[frame.start..frame.end])
-                && let Some(found) =
-                    self.catalog.of_json(key, text, &self.scanned.leaves, &self.scratch.paths, None)
-            {
-                return Some(found);
-            }
-            at = frame.end;
-        }
-        None
-    }
-
-    fn fresh_scratch(&mut self) {
-        if self.scratch.paths.len() > SCRATCH_PATHS_MAX {
-            self.scratch = Scanner::default();
-        }
     }
 
     /// The next batch of a unit, `None` after the last.
@@ -203,10 +185,7 @@ impl Normalizer {
     fn next_frame(&mut self, bytes: &[u8], pass: &mut Pass) -> Option<Frame> {
         match &mut pass.mode {
             Mode::Json(frames) => {
-                let arrays = match pass.source.map(|s| &self.catalog.plans()[s].framing) {
-                    Some(Framing::Json { arrays }) => arrays.as_slice(),
-                    _ => &[],
-                };
+                let arrays = pass.source.map_or(&[][..], |s| self.catalog.plans()[s].framing.arrays());
                 let scanner = scanner(&mut self.states, &mut self.scratch, &self.catalog, pass.source);
                 frames.next(bytes, pass.at, arrays, scanner, &mut self.scanned)
             }
@@ -248,22 +227,15 @@ impl Normalizer {
             hash,
         };
         let facts = EventFacts { bytes, text, broken, received_ms: pass.received_ms };
-        match owner {
-            Some(source) => {
-                let state = state(&mut self.states, &self.catalog, source);
-                let lines = lines_of(pass, source, frame.start as u32, state);
-                let (catalog, states, scratch) = (&self.catalog, &mut self.states, &mut self.scratch);
-                let mut opener = Opener { catalog, states, scratch };
-                opener.event(
-                    source,
-                    &facts,
-                    lines.as_deref(),
-                    &Within::default(),
-                    &mut self.scanned,
-                    &mut sink,
-                );
-            }
-            None => crate::event::unknown(&facts, &mut sink),
+        if let Some(source) = owner {
+            let state = self.states.get(&self.catalog, source);
+            let lines = lines_of(pass, source, frame.start as u32, state);
+            let (catalog, states, scratch) = (&self.catalog, &mut self.states, &mut self.scratch);
+            let mut opener = Opener { catalog, states, scratch };
+            opener.event(source, &facts, lines.as_deref(), &Within::default(), &mut self.scanned, &mut sink);
+        } else {
+            let (catalog, states, scratch) = (&self.catalog, &mut self.states, &mut self.scratch);
+            Opener { catalog, states, scratch }.unowned(&facts, &mut sink);
         }
     }
 
@@ -279,7 +251,7 @@ impl Normalizer {
         if !matches!(pass.mode, Mode::Json(_)) {
             return Some(own);
         }
-        let state = state(&mut self.states, &self.catalog, own);
+        let state = self.states.get(&self.catalog, own);
         if state.recognises(text, &self.scanned) {
             return Some(own);
         }
@@ -379,7 +351,23 @@ impl Normalizer {
     }
 
     /// Full OCSF documents of one event, one for each of its rows.
-    pub fn render(&mut self, unit: &ReplayUnit<'_>, offset: u32, bytes: &[u8]) -> Vec<serde_json::Value> {
+    pub fn render(&mut self, unit: &ReplayUnit<'_>, offset: u32, bytes: &[u8]) -> Vec<Value> {
+        self.documents(unit, offset, bytes, None).0
+    }
+
+    /// As [`Normalizer::render`], each with how much of the event it says: for authors of mappings.
+    pub fn examine(&mut self, unit: &ReplayUnit<'_>, offset: u32, bytes: &[u8]) -> Vec<(Value, Coverage)> {
+        let (documents, coverage) = self.documents(unit, offset, bytes, Some(Vec::new()));
+        documents.into_iter().zip(coverage.unwrap_or_default()).collect()
+    }
+
+    fn documents(
+        &mut self,
+        unit: &ReplayUnit<'_>,
+        offset: u32,
+        bytes: &[u8],
+        coverage: Option<Vec<Coverage>>,
+    ) -> (Vec<Value>, Option<Vec<Coverage>>) {
         let pass = self.resume(unit);
         let broken = match pass.source {
             Some(_) => self.rescan(&pass, bytes),
@@ -392,25 +380,19 @@ impl Normalizer {
         let catalog = Arc::clone(&self.catalog);
         let source = owner.map_or(unit.source, |s| &*catalog.plans()[s].name);
         let unit = ReplayUnit { source, ..unit.clone() };
-        let mut sink = crate::render::DocumentSink::new(&unit, offset, bytes, sha256);
-        match owner {
-            Some(source) => {
-                let state = state(&mut self.states, &self.catalog, source);
-                let lines = lines_of(&pass, source, offset, state);
-                let (catalog, states, scratch) = (&self.catalog, &mut self.states, &mut self.scratch);
-                let mut opener = Opener { catalog, states, scratch };
-                opener.event(
-                    source,
-                    &facts,
-                    lines.as_deref(),
-                    &Within::default(),
-                    &mut self.scanned,
-                    &mut sink,
-                );
-            }
-            None => crate::event::unknown(&facts, &mut sink),
+        let mut sink = DocumentSink::new(&unit, offset, bytes, sha256);
+        sink.coverage = coverage;
+        if let Some(source) = owner {
+            let state = self.states.get(&self.catalog, source);
+            let lines = lines_of(&pass, source, offset, state);
+            let (catalog, states, scratch) = (&self.catalog, &mut self.states, &mut self.scratch);
+            let mut opener = Opener { catalog, states, scratch };
+            opener.event(source, &facts, lines.as_deref(), &Within::default(), &mut self.scanned, &mut sink);
+        } else {
+            let (catalog, states, scratch) = (&self.catalog, &mut self.states, &mut self.scratch);
+            Opener { catalog, states, scratch }.unowned(&facts, &mut sink);
         }
-        sink.documents
+        (sink.documents, sink.coverage)
     }
 }
 
@@ -444,22 +426,14 @@ fn is_text(bytes: &[u8]) -> bool {
     !head.contains(&0)
 }
 
-fn state<'s>(
-    states: &'s mut [Option<Box<SourceState>>],
-    catalog: &Catalog,
-    source: usize,
-) -> &'s mut SourceState {
-    states[source].get_or_insert_with(|| Box::new(SourceState::new(Arc::clone(&catalog.plans()[source]))))
-}
-
 fn scanner<'s>(
-    states: &'s mut [Option<Box<SourceState>>],
+    states: &'s mut States,
     scratch: &'s mut Scanner,
     catalog: &Catalog,
     source: Option<usize>,
 ) -> &'s mut Scanner {
     match source {
-        Some(source) => &mut state(states, catalog, source).scanner,
+        Some(source) => &mut states.get(catalog, source).scanner,
         None => scratch,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::{
+    catalog::{same, under},
     envelope::Carry,
     functions::Function,
     glob::Glob,
@@ -95,8 +96,10 @@ pub struct LineFraming {
     pub known: Vec<String>,
     /// What the first line of an event looks like; other lines belong to the event before them.
     pub begins: Vec<Glob>,
-    /// The source comes as JSON as well.
-    pub json: bool,
+    /// What a line looks like that belongs to the event before it.
+    pub continues: Vec<Glob>,
+    /// The source comes as JSON as well, with these keys of envelopes.
+    pub json: Option<Vec<String>>,
 }
 
 /// Where a text names its values.
@@ -116,7 +119,15 @@ impl Framing {
     pub fn takes_json(&self) -> bool {
         match self {
             Self::Json { .. } => true,
-            Self::Lines(lines) => lines.json,
+            Self::Lines(lines) => lines.json.is_some(),
+        }
+    }
+
+    /// Keys of envelopes whose array holds the source's JSON events.
+    pub fn arrays(&self) -> &[String] {
+        match self {
+            Self::Json { arrays } => arrays,
+            Self::Lines(lines) => lines.json.as_deref().unwrap_or_default(),
         }
     }
 }
@@ -145,14 +156,17 @@ impl Plan {
     }
 }
 
-/// A path below `from` as one below `to`.
+/// A path at or below `from` as one at or below `to`.
 pub(crate) fn renamed(path: &str, from: &str, to: &str, any_case: bool) -> Option<String> {
     let head = path.get(..from.len())?;
     if head != from && !(any_case && head.eq_ignore_ascii_case(from)) {
         return None;
     }
     let mut rest = &path[from.len()..];
-    if !from.is_empty() && !rest.starts_with(['.', '[']) || rest.is_empty() {
+    if rest.is_empty() {
+        return (!from.is_empty() && !to.is_empty()).then(|| to.to_owned());
+    }
+    if !from.is_empty() && !rest.starts_with(['.', '[']) {
         return None;
     }
     if to.is_empty() {
@@ -161,6 +175,32 @@ pub(crate) fn renamed(path: &str, from: &str, to: &str, any_case: bool) -> Optio
     }
     let dot = if rest.starts_with(['.', '[']) { "" } else { "." };
     Some(format!("{to}{dot}{rest}"))
+}
+
+impl Plan {
+    /// Whether the mapping names a path of its events, or one around it whose whole value it takes.
+    pub fn knows(&self, path: &str) -> bool {
+        let named = |known: &str| under(path, known, self.any_case);
+        self.slot(path).is_some()
+            || self.carries.iter().any(|carry| named(&carry.path))
+            || self.opens.iter().any(|open| same(path, &open.path, self.any_case))
+            || self
+                .recognise
+                .iter()
+                .any(|r| r.has.iter().chain(&r.any).any(|known| same(path, known, self.any_case)))
+            || self.trees().any(named)
+    }
+
+    /// Paths whose whole values some target takes.
+    fn trees(&self) -> impl Iterator<Item = &str> {
+        let targets = self.classes.iter().flat_map(|class| &class.targets);
+        let rules = targets.flat_map(|target| &target.candidates).map(|candidate| &candidate.rule);
+        let exprs = rules.filter_map(|rule| if let Rule::Expr(expr) = rule { Some(expr) } else { None });
+        exprs.flat_map(|expr| &expr.alternatives).filter_map(|alternative| match &alternative.operand {
+            Operand::Tree(path) => Some(&**path),
+            _ => None,
+        })
+    }
 }
 
 impl Slots {
@@ -233,6 +273,8 @@ pub struct ClassPlan {
     pub class: &'static Class,
     /// Profiles its events declare.
     pub profiles: Vec<&'static str>,
+    /// Its events are OCSF already: documents are the events themselves.
+    pub native: bool,
     /// Marks every row, for example `heartbeat`.
     pub mark: Option<String>,
     pub(crate) when: Vec<Test>,

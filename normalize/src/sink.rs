@@ -81,4 +81,8 @@ impl Sink for ColumnSink<'_> {
     fn source(&mut self, name: &Arc<str>) {
         self.inner = Some(Arc::clone(name));
     }
+
+    fn is_intake(&self) -> bool {
+        true
+    }
 }

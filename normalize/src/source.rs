@@ -3,19 +3,21 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::catalog::{fits, same, under};
+use crate::catalog::{Catalog, fits, same, under};
 use crate::envelope::{Around, Borrowed, Carried};
 use crate::eval::{Given, Place, Row, SlotValues, View, alsos};
 use crate::event::{
     BaseRow, EventFacts, EventRow, MARK_DUPLICATE, MARK_HEARTBEAT, MARK_OVERSIZE, MARK_REJECT, MARK_UTF8,
     Sink, reason,
 };
+use crate::inventory::Inventory;
 use crate::lines::Lines;
 use crate::plan::{ClassPlan, Each, Found, Framing, Plan, Recognise};
 use crate::scan::{Kind, PathId, PathTable, Scanned, Scanner};
 use crate::unit::{EVENT_BYTES_MAX, SUB_BITS};
 use crate::value::Val;
 use crate::views::{Views, columns::Cell};
+use crate::watch::Watch;
 
 /// Bits of the conditions of `recognise`: one for `any`, then those of `values`, then of `has`.
 const ANY: u64 = 1;
@@ -46,6 +48,43 @@ pub(crate) struct SourceState {
     cells: Vec<Cell>,
     carried: Carried,
     borrowed: Borrowed,
+    /// Looks at every event, if somebody asked for it.
+    watch: Option<Box<Watch>>,
+}
+
+/// The states of a catalogue's sources, each made when it is first needed.
+pub(crate) struct States {
+    list: Vec<Option<Box<SourceState>>>,
+    watching: bool,
+}
+
+impl States {
+    /// Room for so many sources.
+    pub(crate) fn new(sources: usize) -> Self {
+        Self { list: (0..sources).map(|_| None).collect(), watching: false }
+    }
+
+    /// As [`States::new`]; every source makes an inventory of its events.
+    pub(crate) fn watching(sources: usize) -> Self {
+        Self { watching: true, ..Self::new(sources) }
+    }
+
+    pub(crate) fn get(&mut self, catalog: &Catalog, source: usize) -> &mut SourceState {
+        let watching = self.watching;
+        self.list[source].get_or_insert_with(|| {
+            let mut state = SourceState::new(Arc::clone(&catalog.plans()[source]));
+            state.watch = watching.then(Box::default);
+            Box::new(state)
+        })
+    }
+
+    /// What the events of each source looked like since the last call.
+    pub(crate) fn seen(&mut self) -> impl Iterator<Item = (usize, Inventory)> {
+        self.list.iter_mut().enumerate().filter_map(|(source, state)| {
+            let SourceState { watch, scanner, .. } = &mut **state.as_mut()?;
+            Some((source, watch.as_mut()?.take(&scanner.paths)?))
+        })
+    }
 }
 
 /// What a path says of an event's source.
@@ -69,6 +108,7 @@ impl SourceState {
             cells: Vec::new(),
             carried: Carried::default(),
             borrowed: Borrowed::default(),
+            watch: None,
             plan,
             scanner: Scanner::default(),
             slot_of: Vec::new(),
@@ -157,6 +197,8 @@ impl SourceState {
     /// Gives the rows of an event to `sink`.
     pub(crate) fn rows(&mut self, text: &str, scanned: &Scanned, lossy: bool, sink: &mut dyn Sink) {
         self.fill(scanned);
+        let mut watch = self.watch.as_mut().filter(|_| sink.is_intake());
+        let looks = watch.as_mut().is_some_and(|watch| watch.event(text, scanned, &self.scanner.paths));
         let plan = Arc::clone(&self.plan);
         let view = View { text, scanned, paths: &self.scanner.paths, slots: &self.slots, row: None };
         self.found.clear();
@@ -167,6 +209,9 @@ impl SourceState {
         };
         let class = &plan.classes[index];
         let alsos = alsos(class, &self.found);
+        if let Some(watch) = watch.filter(|_| looks) {
+            watch.values(&view, class, alsos);
+        }
         let marks = [
             (lossy, MARK_UTF8),
             (scanned.duplicate_keys, MARK_DUPLICATE),

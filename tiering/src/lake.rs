@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use bytes::Bytes;
 use linchpin_config::{Place, Stores};
 use linchpin_store::{Counters, CountingStore, Counts, ProbeError, Store, StoreError, connect, probe};
 use serde::{Deserialize, Serialize};
@@ -194,15 +195,31 @@ impl Lake {
     /// Where `output` stands in the epochs of `worker`, and the cursor's etag.
     pub async fn cursor(&self, output: &str, worker: &str) -> Result<Option<(Cursor, String)>, LakeError> {
         let key = cursor_key(output, worker);
-        let head = match self.root.store.head(&key).await {
+        let Some((bytes, etag)) = self.note(&key).await? else { return Ok(None) };
+        let cursor =
+            serde_json::from_slice(&bytes).map_err(|e| StoreError::Failed { key, source: e.into() })?;
+        Ok(Some((cursor, etag)))
+    }
+
+    /// A small file that the lake keeps beside its tables, and its etag; `None` if there is none.
+    pub async fn note(&self, key: &str) -> Result<Option<(Bytes, String)>, LakeError> {
+        let head = match self.root.store.head(key).await {
             Ok(head) => head,
             Err(StoreError::NotFound(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let bytes = self.root.store.range(&key, 0..head.size).await?;
-        let cursor =
-            serde_json::from_slice(&bytes).map_err(|e| StoreError::Failed { key, source: e.into() })?;
-        Ok(Some((cursor, head.etag)))
+        let bytes = self.root.store.range(key, 0..head.size).await?;
+        Ok(Some((bytes, head.etag)))
+    }
+
+    /// Writes such a file, if it still is what `etag` saw (`None`: not there); false if somebody
+    /// else was first.
+    pub async fn put_note(&self, key: &str, bytes: Bytes, etag: Option<&str>) -> Result<bool, LakeError> {
+        match self.root.store.put_if(key, bytes, etag).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Precondition(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Moves a cursor, if it still is where `etag` saw it; false if another worker moved it first.
@@ -214,11 +231,7 @@ impl Lake {
         etag: Option<&str>,
     ) -> Result<bool, LakeError> {
         let json = serde_json::to_vec(&cursor).unwrap_or_default();
-        match self.root.store.put_if(&cursor_key(output, worker), json.into(), etag).await {
-            Ok(()) => Ok(true),
-            Err(StoreError::Precondition(_)) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        self.put_note(&cursor_key(output, worker), json.into(), etag).await
     }
 
     /// Keeps what an output refused for good, one JSON object a line, under `dead/`.

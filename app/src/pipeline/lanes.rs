@@ -281,7 +281,7 @@ async fn take_over(shared: &Shared, normalizer: &mut Normalizer, mut tries: u32)
 
 /// `run --once`: every lane is drained before it returns.
 pub(super) async fn drain(shared: &Arc<Shared>) -> Result<()> {
-    let mut normalizer = Normalizer::new(Arc::clone(&shared.deployment.catalog));
+    let mut normalizer = Normalizer::new(shared.catalog());
     let behind = "what came in is safe, but not all of it was delivered; the next run goes on";
     while take_over(shared, &mut normalizer, DELIVERIES_ONCE).await.context(behind)? > 0 {
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -312,9 +312,12 @@ async fn vacuum(shared: &Shared) {
 
 /// A service looks for lanes to take over, and tidies the tables, until it stops.
 pub(super) async fn watch(shared: &Arc<Shared>) -> Result<()> {
-    let mut normalizer = Normalizer::new(Arc::clone(&shared.deployment.catalog));
+    let mut normalizer = Normalizer::new(shared.catalog());
     let mut vacuumed = tokio::time::Instant::now();
     while !shared.stopping() {
+        if !Arc::ptr_eq(normalizer.catalog(), &shared.catalog()) {
+            normalizer = Normalizer::new(shared.catalog());
+        }
         if let Err(error) = take_over(shared, &mut normalizer, 1).await {
             tracing::warn!(%error, "cannot serve all lanes");
         }

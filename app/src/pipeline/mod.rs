@@ -5,9 +5,11 @@
 //! two processes with one.
 
 mod ahead;
+pub(crate) mod drift;
 mod feeds;
 mod lanes;
 mod matched;
+mod reload;
 pub(crate) mod sources;
 mod worker;
 
@@ -24,7 +26,7 @@ use std::{
 use anyhow::{Result, anyhow};
 use linchpin_ingest::{Candidate, Feed, Source};
 use linchpin_integration::Output;
-use linchpin_normalize::UnitKey;
+use linchpin_normalize::{Catalog, UnitKey};
 use linchpin_store::Counters;
 use linchpin_tiering::{Lake, enforce};
 use serde::Serialize;
@@ -128,6 +130,10 @@ struct Shared {
     feeds: Vec<OpenFeed>,
     outputs: Vec<Arc<dyn Output>>,
     totals: Totals,
+    /// The mappings in force.
+    catalog: Mutex<Arc<Catalog>>,
+    /// What the sources' events look like.
+    drift: drift::Drift,
     /// Objects that are queued or in an epoch that is not committed.
     in_flight: Mutex<HashSet<UnitKey>>,
     stop: AtomicBool,
@@ -137,6 +143,11 @@ struct Shared {
 impl Shared {
     fn in_flight(&self) -> MutexGuard<'_, HashSet<UnitKey>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The mappings in force.
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn stopping(&self) -> bool {
@@ -217,6 +228,8 @@ async fn open(deployment: Deployment, once: bool) -> Result<Shared> {
     let outputs = deployment.config.outputs.iter().map(linchpin_integration::build);
     let outputs = outputs.collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
     Ok(Shared {
+        catalog: Mutex::new(Arc::clone(&deployment.catalog)),
+        drift: drift::Drift::default(),
         deployment,
         lake,
         feeds,
@@ -234,6 +247,10 @@ fn drive(shared: &Arc<Shared>, handle: &Handle) -> Result<()> {
     let threads = shared.deployment.config.limits.threads.value as usize;
     thread::scope(|scope| {
         let lanes = (!shared.once).then(|| scope.spawn(|| handle.block_on(lanes::watch(shared))));
+        let mappings = shared.deployment.config.mappings.as_ref().filter(|_| !shared.once);
+        if let Some(folder) = mappings {
+            scope.spawn(move || reload::watch(shared, &folder.0));
+        }
         for feed in 0..shared.feeds.len() {
             let sender = sender.clone();
             scope.spawn(move || handle.block_on(feeds::list(shared, feed, &sender)));
@@ -264,6 +281,7 @@ fn drive(shared: &Arc<Shared>, handle: &Handle) -> Result<()> {
         }
         outcomes.into_iter().collect::<Result<()>>()
     })?;
+    handle.block_on(shared.drift.save(&shared.lake, true));
     if shared.once { handle.block_on(lanes::drain(shared)) } else { Ok(()) }
 }
 

@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result};
 use crossbeam_channel::Receiver;
 use linchpin_ingest::{Body, Inflater, IngestError, Lease, Limits, Outcome, UnitReader, missing_unit};
 use linchpin_integration::OutEvent;
-use linchpin_normalize::{Carry, Normalized, Normalizer, Part, RawUnit, ReplayUnit, UnitFacts, UnitKey};
+use linchpin_normalize::{
+    Carry, Catalog, Normalized, Normalizer, Part, RawUnit, ReplayUnit, UnitFacts, UnitKey,
+};
 use linchpin_store::StoreError;
 use linchpin_tiering::{
     epoch::{ClosedEpoch, Epoch, EpochContext},
@@ -82,8 +84,8 @@ impl<'s> Worker<'s> {
             seq: 1,
             last_root: None,
             since: None,
-            normalizer: Normalizer::new(Arc::clone(&deployment.catalog)),
-            cutter: Normalizer::new(Arc::clone(&deployment.catalog)).into(),
+            normalizer: watching(shared.catalog()),
+            cutter: Normalizer::new(shared.catalog()).into(),
             inflater: Inflater::new(limits()),
             outgoing: vec![Vec::new(); shared.outputs.len()],
             outgoing_bytes: 0,
@@ -135,6 +137,13 @@ impl<'s> Worker<'s> {
 
     fn object(&mut self, job: &Job, body: Result<Box<dyn Body>, IngestError>) -> Result<()> {
         self.claims.push(job.key);
+        // Mappings change between objects, never within one.
+        let catalog = self.shared.catalog();
+        if !Arc::ptr_eq(self.normalizer.catalog(), &catalog) {
+            self.shared.drift.add(self.normalizer.seen());
+            self.normalizer = watching(Arc::clone(&catalog));
+            self.cutter = Normalizer::new(catalog).into();
+        }
         self.leases.extend(job.candidate.lease.map(|lease| (job.feed, lease)));
         match body {
             Ok(body) => {
@@ -241,7 +250,7 @@ impl<'s> Worker<'s> {
 
     fn quarantine(&mut self, unit: &RawUnit, from: usize, facts: &UnitFacts) -> Result<()> {
         tracing::error!(object = %unit.id.object, from, "the normaliser failed on a unit, which is archived whole");
-        self.normalizer = Normalizer::new(Arc::clone(self.normalizer.catalog()));
+        self.normalizer = watching(Arc::clone(self.normalizer.catalog()));
         match self.normalizer.quarantined(unit, from, "the normaliser failed on this unit") {
             Some(rest) => self.take(unit, facts, &rest),
             None => Ok(()),
@@ -287,6 +296,8 @@ impl<'s> Worker<'s> {
                 tracing::warn!(%error, "cannot acknowledge an object; it will come again and be known");
             }
         }
+        self.shared.drift.add(self.normalizer.seen());
+        self.handle.block_on(self.shared.drift.save(&self.shared.lake, false));
         let mut in_flight = self.shared.in_flight();
         self.claims.drain(..).for_each(|key| {
             in_flight.remove(&key);
@@ -439,6 +450,13 @@ impl<'s> Worker<'s> {
         }
         totals.events.fetch_add(closed.rows(), Relaxed);
     }
+}
+
+/// A normaliser that sees how sources drift.
+fn watching(catalog: Arc<Catalog>) -> Normalizer {
+    let mut normalizer = Normalizer::new(catalog);
+    normalizer.watch();
+    normalizer
 }
 
 /// Limits of what a worker inflates at once.

@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod drift;
 pub(crate) mod enforce;
 pub(crate) mod generate;
 pub(crate) mod man;
@@ -28,6 +29,7 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
         Verb::Run(args) => run::run(&args),
         Verb::Normalize(args) => normalize::run(&args),
         Verb::Sources(args) => sources::run(&args),
+        Verb::Drift(args) => drift::run(&args),
         Verb::Search(args) => search::run(&args),
         Verb::Rehydrate(args) => rehydrate::run(&args),
         Verb::Verify(args) => verify::run(&args),

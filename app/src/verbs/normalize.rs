@@ -1,28 +1,19 @@
 //! `linchpin normalize`: raw logs in, OCSF out; nothing is stored.
 
-use std::{
-    cell::RefCell,
-    fs::File,
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
-    sync::Arc,
+use std::{collections::BTreeMap, io::Write, path::PathBuf, sync::Arc};
+
+use anyhow::Result;
+use arrow::json::LineDelimitedWriter;
+use clap::{Args, builder::PossibleValuesParser};
+use linchpin_config::AUTO_SOURCE;
+use linchpin_normalize::{
+    Normalized, Normalizer, Pass, RawUnit, Reject, ReplayUnit,
+    conform::conform,
+    schema::{self, Schema, VERSIONS},
 };
 
-use anyhow::{Context as _, Result, anyhow};
-use arrow::json::LineDelimitedWriter;
-use clap::Args;
-use linchpin_config::{AUTO_SOURCE, suggestion};
-use linchpin_ingest::{Body, Candidate, Feed, FileSource, Inflater, Limits, Source as _, UnitReader};
-use linchpin_normalize::{Carry, Catalog, Normalized, Normalizer, Part, Pass, RawUnit, Reject, ReplayUnit};
-use tokio::runtime::Runtime;
-
 use super::sources;
-use crate::{exit::Failure, output::Output};
-
-/// Files asked for at once when a folder is given.
-const PAGE: usize = 256;
-/// Name of the standard input in messages.
-const STDIN: &str = "stdin";
+use crate::{files::Files, output::Output};
 
 /// Normalise raw logs to OCSF: one document a line. Nothing is stored.
 ///
@@ -39,6 +30,10 @@ pub(crate) struct NormalizeArgs {
     /// Print the linchpin columns that have a value, instead of documents
     #[arg(long)]
     pub columns: bool,
+    /// Write documents of this version of OCSF. What it lacks goes to `unmapped`, and standard error
+    /// counts it
+    #[arg(long, value_name = "VERSION", default_value = "1.8", value_parser = PossibleValuesParser::new(VERSIONS), conflicts_with = "columns")]
+    pub ocsf: String,
     /// Say on standard error how the source of each file was recognised
     #[arg(long)]
     pub explain: bool,
@@ -51,148 +46,46 @@ pub(crate) struct NormalizeArgs {
 }
 
 pub(crate) fn run(args: &NormalizeArgs) -> Result<()> {
-    let catalog = Arc::new(catalog(args.sources.as_deref())?);
-    let source = Some(args.source.as_str()).filter(|name| *name != AUTO_SOURCE);
-    if let Some(name) = source.filter(|name| catalog.index(name).is_none()) {
-        let names = catalog.plans().iter().map(|plan| &*plan.name).chain([AUTO_SOURCE]);
-        let hint = suggestion(name, names).unwrap_or_else(|| "`linchpin sources` lists them".to_owned());
-        return Err(Failure::usage(anyhow!("no source `{name}`\nhint: {hint}")));
-    }
-    let mut scratch = Scratch {
-        inflater: Inflater::new(Limits::default()),
-        cutter: RefCell::new(Normalizer::new(Arc::clone(&catalog))),
-    };
+    let catalog = Arc::new(sources::catalog(args.sources.as_deref())?);
+    let mut files = Files::new(&catalog, &args.source)?;
     let mut verb = Normalizing {
-        feed: Feed { name: "normalize".into(), source: source.map(Arc::from) },
         normalizer: Normalizer::new(catalog),
-        runtime: super::runtime()?,
         columns: args.columns,
+        older: schema::version(&args.ocsf).filter(|older| older.version() != schema::schema().version()),
+        lost: BTreeMap::new(),
         explain: args.explain,
         out: Output::open(None)?,
-        failed: 0,
+        events: 0,
     };
     let stdin = [PathBuf::from("-")];
     for path in if args.files.is_empty() { &stdin[..] } else { &args.files } {
-        verb.path(path, &mut scratch)?;
+        files.each(path, &mut |name, unit| verb.unit(name, unit))?;
     }
     verb.out.finish()?;
-    match verb.failed {
-        0 => Ok(()),
-        n => Err(Failure::environment(anyhow!("{n} files could not be read"))),
+    for (path, events) in &verb.lost {
+        eprintln!("OCSF {} lacks {path}: {events} times", args.ocsf);
     }
-}
-
-/// The sources of this build, and those of a folder.
-fn catalog(folder: Option<&Path>) -> Result<Catalog> {
-    let mut catalog = Catalog::builtin().context("a built-in mapping is broken")?;
-    for mapping in folder.map(sources::mappings).transpose()?.unwrap_or_default() {
-        let plan = linchpin_normalize::compile(&mapping.file, &mapping.text).map_err(Failure::usage)?;
-        catalog = catalog.with(plan);
-    }
-    Ok(catalog)
-}
-
-/// What reading an object needs beside normalising its units.
-struct Scratch {
-    inflater: Inflater,
-    /// For cutting large objects, which happens in the middle of reading them.
-    cutter: RefCell<Normalizer>,
+    files.end()
 }
 
 struct Normalizing {
-    feed: Feed,
     normalizer: Normalizer,
-    runtime: Runtime,
     columns: bool,
+    /// The version that documents are fitted into, and what it lacks.
+    older: Option<&'static Schema>,
+    lost: BTreeMap<String, u64>,
     explain: bool,
     out: Output,
-    failed: u64,
-}
-
-/// Something that is read to its end and is what it is: a pipe, a terminal.
-struct Stream<R>(R);
-
-impl<R: Read> Read for Stream<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
-    }
-}
-
-impl<R: Read + Send> Body for Stream<R> {
-    fn is_unchanged(&mut self) -> bool {
-        true
-    }
+    /// Events of the object so far.
+    events: u64,
 }
 
 impl Normalizing {
-    fn path(&mut self, path: &Path, scratch: &mut Scratch) -> Result<()> {
-        if path.as_os_str() == "-" {
-            return self.stream(STDIN, io::stdin(), scratch);
+    /// Writes one unit.
+    fn unit(&mut self, name: &str, unit: &RawUnit) -> Result<()> {
+        if unit.id.start == 0 {
+            self.events = 0;
         }
-        let name = path.display().to_string();
-        let unreadable = |error: io::Error| {
-            Failure::usage(anyhow::Error::new(error).context(format!("cannot read `{name}`")))
-        };
-        let meta = std::fs::metadata(path).map_err(unreadable)?;
-        if !meta.is_file() && !meta.is_dir() {
-            return self.stream(&name, File::open(path).map_err(unreadable)?, scratch);
-        }
-        let source = FileSource::new(path).map_err(Failure::usage)?;
-        loop {
-            let page = self.runtime.block_on(source.next(PAGE)).map_err(Failure::environment)?;
-            for candidate in &page {
-                let shown = if meta.is_file() { &name } else { &*candidate.key };
-                match self.runtime.block_on(source.open(candidate)) {
-                    Ok(body) => self.object(shown, candidate, body, scratch)?,
-                    Err(error) => self.fail(shown, &error),
-                }
-            }
-            if page.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn stream(&mut self, name: &str, from: impl Read + Send + 'static, scratch: &mut Scratch) -> Result<()> {
-        let candidate = Candidate {
-            object: name.into(),
-            key: name.into(),
-            size: 0,
-            modified_ms: jiff::Timestamp::now().as_millisecond(),
-            lease: None,
-        };
-        self.object(name, &candidate, Box::new(Stream(from)), scratch)
-    }
-
-    fn fail(&mut self, name: &str, error: &dyn std::error::Error) {
-        self.failed += 1;
-        eprintln!("{name}: {error}");
-    }
-
-    fn object(
-        &mut self,
-        name: &str,
-        candidate: &Candidate,
-        body: Box<dyn Body>,
-        scratch: &mut Scratch,
-    ) -> Result<()> {
-        let (feed, cutter) = (self.feed.clone(), &scratch.cutter);
-        let (key, source) = (&*candidate.key, feed.source.as_deref());
-        let cut =
-            |bytes: &[u8], carry: &Carry| cutter.borrow_mut().cut(&Part { key, source, bytes, carry }, false);
-        let mut reader = UnitReader::new(&mut scratch.inflater, body, &feed, candidate, &cut);
-        let mut events = 0;
-        while let Some(unit) = reader.next_unit() {
-            match unit {
-                Ok(unit) => events += self.unit(name, &unit, events)?,
-                Err(error) => self.fail(name, &error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes one unit; gives the number of its events. `before` is that of the object's earlier units.
-    fn unit(&mut self, name: &str, unit: &RawUnit, before: u64) -> Result<u64> {
         let mut pass = self.normalizer.begin(unit);
         if self.explain && unit.id.start == 0 {
             eprintln!("{name}: {}", self.explanation(&pass));
@@ -204,25 +97,29 @@ impl Normalizing {
             context: &facts.context,
             received_ms: unit.received_ms,
         };
-        let mut events = 0;
         while let Some(normalized) = self.normalizer.batch(unit, &mut pass) {
             for reject in &normalized.rejects {
-                eprintln!("{name}: {}", fault(reject, &normalized, unit.id.start, before + events));
+                eprintln!("{name}: {}", fault(reject, &normalized, unit.id.start, self.events));
             }
             if self.columns {
                 LineDelimitedWriter::new(&mut self.out).write(&normalized.batch.rows)?;
             } else {
                 for event in &normalized.batch.events {
                     let bytes = &unit.bytes[event.start as usize..event.end as usize];
-                    for document in self.normalizer.render(&replay, event.start, bytes) {
+                    for mut document in self.normalizer.render(&replay, event.start, bytes) {
+                        if let Some(older) = self.older {
+                            for path in conform(older, &mut document) {
+                                *self.lost.entry(path).or_default() += 1;
+                            }
+                        }
                         writeln!(self.out, "{document}")?;
                     }
                 }
             }
-            events += normalized.batch.events.len() as u64;
+            self.events += normalized.batch.events.len() as u64;
         }
         unit.gaps.iter().for_each(|gap| eprintln!("{name}: delivery: {gap}"));
-        Ok(events)
+        Ok(())
     }
 
     fn explanation(&self, pass: &Pass) -> String {

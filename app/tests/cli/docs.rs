@@ -28,7 +28,9 @@ fn commands_of_the_documentation_run_as_printed() {
     let program = Path::new(env!("CARGO_BIN_EXE_linchpin")).parent().unwrap();
     let path = format!("{}:{}", program.display(), env::var("PATH").unwrap());
     let mut ran = 0;
-    for file in ["README.md", "CONTRIBUTING.md", "docs/mappings.md", "docs/format.md"] {
+    for file in
+        ["README.md", "CONTRIBUTING.md", "docs/mappings.md", "docs/adding-a-source.md", "docs/format.md"]
+    {
         for block in blocks(&fs::read_to_string(root.join(file)).unwrap()) {
             let done = Command::new("sh")
                 .args(["-e", "-c", &block])

@@ -7,6 +7,7 @@ mod demo;
 mod docs;
 mod doctor;
 mod generating;
+mod mappings;
 mod normalising;
 mod support;
 mod usage;

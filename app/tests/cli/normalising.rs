@@ -210,6 +210,94 @@ fn samples_are_checked_against_the_schema() {
     assert_eq!((&event["class_uid"], &event["user"]["name"]), (&3002.into(), &"ann".into()));
 }
 
+#[test]
+fn a_new_source_passes_its_check_at_once() {
+    let folder = Folder::new();
+    let door =
+        "{\"doorTime\":\"2026-01-31T10:00:00Z\",\"login\":\"ann\",\"clientIp\":\"192.0.2.7\",\"mood\":1}\n";
+    folder.write("door.log", door);
+    let made = folder.run(&["sources", "--new", "acme.door", "--from", "door.log", "--json"]).json();
+    assert_eq!((&made["folder"], &made["events"]), (&"./acme_door".into(), &1.into()));
+    let checked = folder.run(&["sources", "--check", "acme_door"]);
+    assert!(checked.ok().text().contains("no rule takes: mood (1)\n"), "{}", checked.text());
+    assert!(checked.text().contains("1 of 1 mappings are sound, 1 samples\n"), "{}", checked.text());
+    let event = &folder.run(&["normalize", "--sources", "acme_door", "door.log"]).lines()[0];
+    assert_eq!((&event["class_uid"], &event["user"]["name"]), (&3002.into(), &"ann".into()));
+    // It is not made twice, and not of what is known.
+    let again = folder.run(&["sources", "--new", "acme.door", "--from", "door.log"]);
+    assert_eq!((again.code, again.err.lines().next()), (2, Some("error: `./acme_door` exists")));
+    folder.write("flows.log", FLOWS);
+    let known = folder.run(&["sources", "--new", "acme.flows", "--from", "flows.log"]);
+    assert_eq!(known.code, 1);
+    assert!(known.err.contains("the sample is recognised as `aws.vpc_flow`"), "{}", known.err);
+    assert_eq!(folder.run(&["sources", "--new", "Acme", "--from", "flows.log"]).code, 2);
+}
+
+#[test]
+fn a_sample_that_becomes_something_else_is_a_fault() {
+    let folder = Folder::new();
+    folder.write("mine/source.yml", MINE);
+    let event = "{\"acme\":1,\"when\":\"2026-01-31T10:00:00Z\",\"who\":\"ann\",\"from\":\"192.0.2.1\"}\n";
+    folder.write("mine/tests/good.log", event);
+    assert_eq!(folder.run(&["sources", "--check", "mine", "--update"]).code, 0);
+    let sample = &folder.run(&["sources", "--check", "mine", "--json"]).json()["samples"][0];
+    let [fields, consumed, filled] =
+        ["fields", "consumed", "filled"].map(|name| sample[name].as_u64().unwrap());
+    assert!((fields, consumed) == (4, 3) && filled > 0, "{sample}");
+    assert_eq!(sample["unmapped"], serde_json::json!({ "acme": 1 }));
+    folder.write("mine/source.yml", MINE.replace("activity: Logon", "activity: Logoff"));
+    let ran = folder.run(&["sources", "--check", "mine"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("mine/tests/good.log: becomes something else than"), "{}", ran.err);
+}
+
+#[test]
+fn drift_is_what_a_baseline_lacks() {
+    let folder = Folder::new();
+    folder.write("mine/source.yml", MINE);
+    let usual = "{\"acme\":1,\"when\":\"2026-01-31T10:00:00Z\",\"who\":\"ann\",\"from\":\"192.0.2.1\"}\n";
+    folder.write("old/a.log", usual.repeat(3));
+    folder.write(
+        "new/b.log",
+        format!("{usual}{}", usual.replace("\"acme\":1", "\"acme\":\"x\",\"wing\":\"B\"")),
+    );
+    let args = ["drift", "--sources", "mine", "--json"];
+    let drift = |more: &[&str]| folder.run(&[&args[..], more].concat()).json();
+    let saved = drift(&["--save", "usual.json", "old"]);
+    // Without a baseline, what the mapping does not know.
+    assert_eq!(saved[0]["changes"], serde_json::json!([]), "{saved}");
+    let now = drift(&["--baseline", "usual.json", "new"]);
+    let told: Vec<_> = now[0]["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| (&c["what"], &c["path"], &c["example"]))
+        .collect();
+    let text = Value::from;
+    assert_eq!(
+        told,
+        [(&text("type"), &text("acme"), &text("x")), (&text("field"), &text("wing"), &text("B"))]
+    );
+    let table = folder.run(&["drift", "--sources", "mine", "new"]);
+    assert!(table.ok().text().contains("acme.door: 1 changes in 2 events"), "{}", table.text());
+}
+
+#[test]
+fn documents_of_an_older_version_name_what_they_lose() {
+    let folder = Folder::new();
+    folder.write("trail.json", TRAIL);
+    let ran = folder.run(&["normalize", "--ocsf", "1.1", "trail.json"]);
+    let event = &ran.ok().lines()[0];
+    assert_eq!((&event["metadata"]["version"], &event["class_uid"]), (&"1.1.0".into(), &6003.into()));
+    assert!(
+        ran.err.lines().all(|line| line.starts_with("OCSF 1.1 lacks ") && line.ends_with(" times")),
+        "{}",
+        ran.err
+    );
+    let ran = folder.run(&["normalize", "--ocsf", "1.2", "trail.json"]);
+    assert!(ran.code == 2 && ran.err.contains("1.1, 1.3, 1.8"), "{}", ran.err);
+}
+
 /// A mapping that is not part of the build.
 const MINE: &str = r"source: acme.door
 title: Doors of Acme

@@ -37,6 +37,16 @@ pub(super) fn seconds_to_millis(value: Val<'_>) -> Outcome<'_> {
     Ok(millis.map(|ms| Val::Int(ms as i64)))
 }
 
+/// A span of time as clocks show it, `1:02:03` or `1h:02m:03s`, as whole milliseconds.
+pub(super) fn clock_millis(value: Val<'_>) -> Outcome<'_> {
+    let clock = value.text();
+    let seconds = clock.trim().split(':').try_fold(0_i64, |sum, part| {
+        let number: i64 = part.trim().trim_end_matches(['h', 'm', 's']).parse().ok().filter(|n| *n >= 0)?;
+        sum.checked_mul(60)?.checked_add(number)
+    });
+    Ok(seconds.and_then(|s| s.checked_mul(1000)).filter(|_| clock.contains(':')).map(Val::Int))
+}
+
 /// OCSF captions of hash algorithms by the names that logs use, the best first.
 const ALGORITHMS: &[(&str, &str)] =
     &[("SHA512", "SHA-512"), ("SHA256", "SHA-256"), ("SHA1", "SHA-1"), ("MD5", "MD5"), ("IMPHASH", "Other")];

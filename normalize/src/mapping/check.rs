@@ -3,6 +3,7 @@
 use linchpin_config::{Located, nearest};
 
 use super::compile::class_span;
+use super::needs;
 use super::node::{Faults, Value};
 use crate::plan::{ClassPlan, Constant, Rule, Segment, TargetLeaf};
 use crate::schema::{Attribute, Attributes, Class, Requirement, Type, schema};
@@ -56,23 +57,20 @@ pub(super) fn resolve(
         let (name, array) = part.strip_suffix("[]").map_or((part, false), |name| (name, true));
         let fail = |message, hint| Err(TargetFault { offset, segment: name.to_owned(), message, hint });
         let last = parts.peek().is_none();
-        if last && let Some(pair) = attributes.enum_target(name) {
-            segments.push(Segment { name: pair.id.name, array: false });
-            return Ok((TargetLeaf::Enum { id: pair.id, caption: pair.caption }, segments));
-        }
-        let Some(attribute) = attributes.get(name) else {
+        let pair = if last { attributes.enum_target(name) } else { None };
+        let Some(attribute) = pair.map(|pair| pair.id).or_else(|| attributes.get(name)) else {
             return fail(format!("`{owner}` has no attribute `{name}`"), Hint::Among(attributes));
         };
-        if segments.is_empty() && attribute.profile.is_some_and(|p| !profiles.contains(&p)) {
-            let profile = attribute.profile.unwrap_or_default();
-            return Err(TargetFault {
-                offset,
-                segment: name.to_owned(),
-                message: format!(
-                    "`{name}` belongs to the profile `{profile}`, which this class does not list"
-                ),
-                hint: Hint::None,
-            });
+        if let Some(profile) = attribute.profile
+            && segments.is_empty()
+            && !profiles.contains(&profile)
+        {
+            let what = "belongs to the profile";
+            return fail(format!("`{name}` {what} `{profile}`, which this class does not list"), Hint::None);
+        }
+        if let Some(pair) = pair {
+            segments.push(Segment { name: pair.id.name, array: false });
+            return Ok((TargetLeaf::Enum { id: pair.id, caption: pair.caption }, segments));
         }
         if attribute.is_array != array {
             let hint = if attribute.is_array { format!("{name}[]") } else { name.to_owned() };
@@ -202,15 +200,19 @@ pub(super) fn requirements(plan: &mut ClassPlan, class: &Located<String>, faults
             let message = format!("`{}` needs {what}, and no rule fills it", plan.class.name);
             faults.add(class_span(class), &class.value, message, None);
         }
-        let always = members.iter().any(|i| {
-            plan.targets[usize::from(*i)]
-                .candidates
-                .iter()
-                .any(|c| c.also.is_none() && matches!(c.rule, Rule::Constant(_)))
-        });
-        if !always {
-            plan.required.push((name, members));
+        // A profile may be left out of an event that lacks what it requires.
+        if plan.class.get(name).is_some_and(|a| a.profile.is_some()) {
+            continue;
         }
+        let constant = |at: &u16| {
+            let mut candidates = plan.targets[usize::from(*at)].candidates.iter();
+            candidates.any(|c| c.also.is_none() && matches!(c.rule, Rule::Constant(_)))
+        };
+        // Without a way to have it, no event has it.
+        let groups = needs::any_of(plan, &plan.class.attributes, &any, &mut Vec::new());
+        let mut groups = groups.unwrap_or_else(|| vec![needs::Group::new()]);
+        groups.retain(|group| !group.iter().any(constant));
+        plan.required.extend(groups.into_iter().map(|group| (name, group)));
     }
     if !plan.targets.iter().any(|t| &*t.text == "time") {
         let hint = Some("for example `time: eventTime | rfc3339`".into());

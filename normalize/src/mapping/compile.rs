@@ -161,6 +161,7 @@ impl<'f> Compiler<'_, 'f> {
             class,
             profiles,
             mark: from.mark.clone(),
+            native: file.native,
             when: Vec::new(),
             each,
             alsos: Vec::new(),
@@ -196,6 +197,10 @@ impl<'f> Compiler<'_, 'f> {
         // A rule that is at fault fills nothing: saying so twice helps nobody.
         if self.faults.len() == before {
             check::requirements(&mut plan, &from.name, &mut self.faults);
+        }
+        if file.native {
+            // What an event lacks is its own fault.
+            self.faults.truncate(before);
         }
         Some(plan)
     }

@@ -2,8 +2,8 @@
 
 use linchpin_config::{Diagnostics, Located, SourceText, Span};
 
-use super::formats;
 use super::node::{Faults, Node, Value, list, table, text, texts};
+use super::{formats, native};
 use crate::plan::LineFraming;
 use crate::views::Open;
 
@@ -20,6 +20,7 @@ pub(super) struct SourceFile {
     pub null: Vec<Located<String>>,
     pub carries: Vec<Located<String>>,
     pub any_case: bool,
+    pub native: bool,
     pub aliases: Vec<(Located<String>, Vec<Located<String>>)>,
     pub opens: Vec<Open>,
     pub tables: Vec<(Located<String>, Node)>,
@@ -90,6 +91,7 @@ const KEYS: &[&str] = &[
     "carries",
     "null",
     "keys",
+    "native",
     "aliases",
     "parse",
     "patterns",
@@ -98,15 +100,13 @@ const KEYS: &[&str] = &[
     "classes",
 ];
 
-/// Reads the keys of a mapping file.
-pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
-    let root: Node = linchpin_config::parse(source.file(), source.text())?;
-    let mut faults = Faults::new(source);
+/// A mapping without keys.
+fn blank(span: Span) -> SourceFile {
     let none = || Located { value: String::new(), span: Span { line: 1, column: 1 } };
-    let mut file = SourceFile {
+    SourceFile {
         name: none(),
         title: String::new(),
-        ocsf: Located { value: "1.8.0".into(), span: root.span },
+        ocsf: Located { value: "1.8.0".into(), span },
         product: Vec::new(),
         archive_level: 3,
         path: Vec::new(),
@@ -115,12 +115,20 @@ pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
         null: Vec::new(),
         carries: Vec::new(),
         any_case: false,
+        native: false,
         aliases: Vec::new(),
         opens: Vec::new(),
         tables: Vec::new(),
         common: Block::default(),
         classes: Vec::new(),
-    };
+    }
+}
+
+/// Reads the keys of a mapping file.
+pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
+    let root: Node = linchpin_config::parse(source.file(), source.text())?;
+    let mut faults = Faults::new(source);
+    let mut file = blank(root.span);
     for (key, node) in table(&root, "a mapping", &mut faults) {
         match key.value.as_str() {
             "source" => file.name = text(node, "`source`", &mut faults),
@@ -134,6 +142,7 @@ pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
             }
             "framing" => file.framing = formats::framing(node, &mut faults),
             "carries" => file.carries = texts(node, "`carries`", &mut faults),
+            "native" => file.native = native(node, &mut faults),
             "keys" => file.any_case = any_case(node, &mut faults),
             "aliases" => {
                 for (path, others) in table(node, "`aliases`", &mut faults) {
@@ -156,6 +165,9 @@ pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
             _ => {}
         }
     }
+    if file.native {
+        native_classes(&mut file, &mut faults)?;
+    }
     let start = Span { line: 1, column: 1 };
     if file.name.value.is_empty() {
         faults.add(start, "", "missing key `source`", Some("name it `vendor.product`".into()));
@@ -169,6 +181,35 @@ pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
         );
     }
     if faults.is_empty() { Ok(file) } else { Err(Diagnostics(faults.into_found())) }
+}
+
+fn native(node: &Node, faults: &mut Faults<'_>) -> bool {
+    let Value::Bool(native) = node.value else {
+        faults.add(node.span, &node.value.shown(), "`native` must be true or false", None);
+        return false;
+    };
+    native
+}
+
+/// The classes of a source whose events are OCSF already.
+fn native_classes(file: &mut SourceFile, faults: &mut Faults<'_>) -> Result<(), Diagnostics> {
+    if let Some(class) = file.classes.first() {
+        let hint = Some("leave out `classes`: events say theirs".into());
+        faults.add(
+            class.name.span,
+            &class.name.value,
+            "a source with `native` has no classes of its own",
+            hint,
+        );
+        return Ok(());
+    }
+    let source = SourceText::new("ocsf", native::classes());
+    let root: Node = linchpin_config::parse(source.file(), source.text())?;
+    let mut own = Faults::new(&source);
+    for (_, node) in table(&root, "a mapping", &mut own) {
+        file.classes = list(node).iter().map(|n| class(n, &mut own)).collect();
+    }
+    Ok(())
 }
 
 fn any_case(node: &Node, faults: &mut Faults<'_>) -> bool {

@@ -28,20 +28,19 @@ const FORMATS: &[&str] = &["json", "kv", "cef", "leef", "syslog", "xml", "query"
 
 /// Reads `framing`.
 pub(super) fn framing(node: &Node, faults: &mut Faults<'_>) -> Framing {
-    let mut framing = Framing::Json { arrays: Vec::new() };
-    let mut json = false;
+    let (mut arrays, mut text) = (None, None);
     for (key, node) in table(node, "`framing`", faults) {
         match key.value.as_str() {
-            "json_array" => framing = Framing::Json { arrays: names(node, "`json_array`", faults) },
-            "json" => json = true,
-            "lines" => framing = Framing::Lines(lines(node, faults)),
+            "json_array" => arrays = Some(names(node, "`json_array`", faults)),
+            "json" => _ = arrays.get_or_insert_default(),
+            "lines" => text = Some(lines(node, faults)),
             _ => faults.unknown_key(key, &["json_array", "json", "lines"]),
         }
     }
-    if let Framing::Lines(lines) = &mut framing {
-        lines.json = json;
+    match text {
+        Some(lines) => Framing::Lines(LineFraming { json: arrays, ..lines }),
+        None => Framing::Json { arrays: arrays.unwrap_or_default() },
     }
-    framing
 }
 
 fn names(node: &Node, what: &str, faults: &mut Faults<'_>) -> Vec<String> {
@@ -63,7 +62,14 @@ fn lines(node: &Node, faults: &mut Faults<'_>) -> LineFraming {
             ("begins", _) => {
                 out.begins = texts(node, "`begins`", faults).iter().map(|t| Glob::new(&t.value)).collect();
             }
-            _ => faults.unknown_key(key, &["split", "fields", "known", "default", "null", "begins"]),
+            ("continues", _) => {
+                out.continues =
+                    texts(node, "`continues`", faults).iter().map(|t| Glob::new(&t.value)).collect();
+            }
+            _ => {
+                let known = ["split", "fields", "known", "default", "null", "begins", "continues"];
+                faults.unknown_key(key, &known);
+            }
         }
     }
     if out.header == Header::First && out.known.is_empty() {

@@ -12,6 +12,8 @@ mod expr;
 mod file;
 mod formats;
 mod names;
+mod native;
+mod needs;
 mod node;
 #[cfg(test)]
 mod tests;

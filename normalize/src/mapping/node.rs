@@ -140,6 +140,11 @@ impl<'s> Faults<'s> {
         self.found
     }
 
+    /// Forgets the faults after the first so many.
+    pub(super) fn truncate(&mut self, faults: usize) {
+        self.found.truncate(faults);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.found.len()
     }

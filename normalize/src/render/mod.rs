@@ -3,8 +3,9 @@
 //! A document is valid: an object that lacks what the schema requires is moved to `unmapped`, and
 //! an event that lacks what its class requires is rendered as class 0.
 
+mod native;
 mod observables;
-mod repair;
+pub(crate) mod repair;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -19,7 +20,7 @@ use crate::event::{BaseRow, EventRow, MARK_REJECT, Sink};
 use crate::pass::ReplayUnit;
 use crate::plan::{Alternative, Candidate, Constant, Expr, Operand, Rule, Target, TargetLeaf};
 use crate::rows::direction;
-use crate::scan::Kind;
+use crate::scan::{Kind, Leaf};
 use crate::schema::schema;
 use crate::unit::EventId;
 use crate::value::{Val, is_internal};
@@ -38,12 +39,25 @@ pub(crate) struct DocumentSink<'a> {
     /// Source of the rows.
     source: Arc<str>,
     pub documents: Vec<Value>,
+    /// What each document says of its event, if somebody asked for it.
+    pub coverage: Option<Vec<Coverage>>,
+}
+
+/// How much of an event its document says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Source of the document.
+    pub source: Arc<str>,
+    /// Values of the event; nulls are none.
+    pub fields: u64,
+    /// Paths of those that no rule took, in the order of the event.
+    pub unmapped: Vec<String>,
 }
 
 impl<'a> DocumentSink<'a> {
     pub(crate) fn new(unit: &'a ReplayUnit<'a>, offset: u32, bytes: &'a [u8], sha256: [u8; 32]) -> Self {
         let source = Arc::from(unit.source);
-        Self { unit, offset, bytes, sha256, source, documents: Vec::new() }
+        Self { unit, offset, bytes, sha256, source, documents: Vec::new(), coverage: None }
     }
 
     fn event_id(&self, sub: u32) -> String {
@@ -97,8 +111,11 @@ impl<'a> DocumentSink<'a> {
         Value::Object(document)
     }
 
-    fn document(&self, row: &EventRow<'_>) -> Result<Value, &'static str> {
+    fn document(&mut self, row: &EventRow<'_>) -> Result<Value, &'static str> {
         let class = row.class;
+        if class.native {
+            return self.native(row);
+        }
         let mut builder = Builder { view: row.view, tree: Tree::default(), used: FxHashSet::default() };
         for target in &class.targets {
             builder.target(target, row.alsos);
@@ -108,6 +125,11 @@ impl<'a> DocumentSink<'a> {
             time_text = builder.source_text(target, row.alsos);
         }
         let unmapped = builder.unmapped();
+        if let Some(coverage) = &mut self.coverage {
+            let paths = builder.rest().map(|leaf| row.view.paths.text(leaf.path));
+            let fields = builder.leaves().count() as u64;
+            coverage.push(Coverage { source: Arc::clone(&self.source), fields, unmapped: paths.collect() });
+        }
         let mut document = builder.tree.into_object();
         let activity = document.get("activity_id").and_then(Value::as_i64).unwrap_or(0);
         let type_uid = class.class.type_uid(activity);
@@ -125,7 +147,7 @@ impl<'a> DocumentSink<'a> {
         derive_direction(&mut document, class.class.get("connection_info").is_some());
         self.raw(&mut document);
         let mut rest = unmapped;
-        repair::class(class.class, &mut document, &mut rest)?;
+        repair::class(schema(), class.class, &mut document, &mut rest)?;
         if !rest.is_empty() {
             document.insert("unmapped".into(), Value::Object(rest));
         }
@@ -156,7 +178,8 @@ impl<'a> DocumentSink<'a> {
 
 impl Sink for DocumentSink<'_> {
     fn row(&mut self, row: &EventRow<'_>) {
-        let document = self.document(row).unwrap_or_else(|missing| {
+        let document = self.document(row);
+        let document = document.unwrap_or_else(|missing| {
             let reason =
                 format!("`{}` requires `{missing}`, and no rule found a value", row.class.class.name);
             let time = crate::source::time(row.class, row.view, row.alsos);
@@ -167,6 +190,9 @@ impl Sink for DocumentSink<'_> {
 
     fn base(&mut self, row: &BaseRow<'_>) {
         let reason = row.reject.as_ref().map(|(_, reason)| reason.as_str());
+        if let Some(coverage) = &mut self.coverage {
+            coverage.push(Coverage { source: Arc::clone(&self.source), ..Coverage::default() });
+        }
         self.documents.push(self.base_document(row.sub, row.marks, row.time_micros, reason));
     }
 
@@ -391,20 +417,27 @@ impl<'e> Builder<'e> {
     /// Everything that no target took, in the event's own structure.
     fn unmapped(&self) -> Map<String, Value> {
         let mut rest = Tree::default();
-        let opened = &self.view.scanned.opened;
-        for (index, leaf) in self.view.scanned.leaves.iter().enumerate() {
-            // What was opened is there by its parts.
-            if !opened.is_empty() && (opened.contains(&(index as u32)) || self.view.is_template(leaf)) {
-                continue;
-            }
-            // A null says nothing; the raw event keeps it.
-            let null = leaf.kind == Kind::Null;
-            if null || self.used.contains(&leaf.start) || !self.view.in_row(leaf) {
-                continue;
-            }
+        for leaf in self.rest() {
             rest.leaf(&self.view, leaf, 0);
         }
         rest.into_object()
+    }
+
+    /// The values that no target took.
+    fn rest(&self) -> impl Iterator<Item = &'e Leaf> {
+        self.leaves().filter(|leaf| !self.used.contains(&leaf.start))
+    }
+
+    /// The values of the event that concern the row.
+    fn leaves(&self) -> impl Iterator<Item = &'e Leaf> {
+        let view = self.view;
+        let opened = &view.scanned.opened;
+        view.scanned.leaves.iter().enumerate().filter_map(move |(index, leaf)| {
+            // What was opened is there by its parts.
+            let inside = !opened.is_empty() && (opened.contains(&(index as u32)) || view.is_template(leaf));
+            // A null says nothing; the raw event keeps it.
+            (!inside && leaf.kind != Kind::Null && view.in_row(leaf)).then_some(leaf)
+        })
     }
 }
 

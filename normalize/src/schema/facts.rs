@@ -13,6 +13,10 @@ use super::{Attribute, Attributes, Class, Enumeration, Object, Requirement, Sche
 
 /// The facts of the schema version that this build follows.
 pub(super) const EMBEDDED: &str = include_str!("../../schema/ocsf-1.8.0.json");
+/// The facts of older versions, for outputs that only know those.
+pub(super) const EMBEDDED_1_1: &str = include_str!("../../schema/ocsf-1.1.0.json");
+/// See [`EMBEDDED_1_1`].
+pub(super) const EMBEDDED_1_3: &str = include_str!("../../schema/ocsf-1.3.0.json");
 
 /// Why a facts file does not load.
 #[derive(Debug, thiserror::Error)]

@@ -21,12 +21,31 @@ use serde::Deserialize;
 
 pub use path::{ResolveError, ResolveReason, resolve};
 pub use types::{Base, Type};
-pub use validate::{Violation, validate};
+pub use validate::{Violation, validate, validate_as};
 
-static SCHEMA: LazyLock<Schema> = LazyLock::new(|| match facts::load(facts::EMBEDDED) {
-    Ok(schema) => schema,
-    Err(error) => unreachable!("the embedded schema facts do not load: {error}"),
-});
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| load(facts::EMBEDDED));
+static SCHEMA_1_1: LazyLock<Schema> = LazyLock::new(|| load(facts::EMBEDDED_1_1));
+static SCHEMA_1_3: LazyLock<Schema> = LazyLock::new(|| load(facts::EMBEDDED_1_3));
+
+/// The versions that documents can be written in, the oldest first.
+pub const VERSIONS: &[&str] = &["1.1", "1.3", "1.8"];
+
+fn load(facts: &'static str) -> Schema {
+    match facts::load(facts) {
+        Ok(schema) => schema,
+        Err(error) => unreachable!("the embedded schema facts do not load: {error}"),
+    }
+}
+
+/// The schema of a version of [`VERSIONS`]; read on the first call.
+pub fn version(name: &str) -> Option<&'static Schema> {
+    match name {
+        "1.1" => Some(&SCHEMA_1_1),
+        "1.3" => Some(&SCHEMA_1_3),
+        "1.8" => Some(&SCHEMA),
+        _ => None,
+    }
+}
 
 /// The schema that this build embeds; read on the first call.
 pub fn schema() -> &'static Schema {

@@ -23,7 +23,12 @@ pub struct Violation {
 
 /// Every way in which `event`, one OCSF event as JSON, breaks the schema; empty if it is valid.
 pub fn validate(event: &Value) -> Vec<Violation> {
-    let mut check = Check { schema: schema(), profiles: profiles(event), found: Vec::new() };
+    validate_as(schema(), event)
+}
+
+/// As [`validate`], against another version of the schema.
+pub fn validate_as(schema: &'static Schema, event: &Value) -> Vec<Violation> {
+    let mut check = Check { schema, profiles: profiles(event), found: Vec::new() };
     check.event(event);
     check.found
 }

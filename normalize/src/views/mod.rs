@@ -24,6 +24,11 @@ use columns::Columns;
 
 use crate::scan::{Kind, Leaf, PathId, PathTable};
 
+/// Whether a line begins as one of syslog.
+pub(crate) fn is_syslog(line: &str) -> bool {
+    syslog::begins(line)
+}
+
 /// Path of the name of the template that a text fits.
 pub(crate) const PATTERN: &str = "pattern";
 /// Most keys that a value's memo holds; further ones are looked up.

@@ -46,6 +46,12 @@ pub(super) fn read(text: &str, received_ms: i64, out: &mut Out<'_>) -> bool {
     true
 }
 
+/// Whether a line begins as one of syslog: with a priority or a time.
+pub(super) fn begins(text: &str) -> bool {
+    let (priority, at) = priority(text, octet_count(text));
+    priority.is_some() || time(&text[spaces(text, at)..], 0).is_some()
+}
+
 /// Skips the length that stands before a message in a stream.
 fn octet_count(text: &str) -> usize {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -78,7 +84,7 @@ fn rfc5424(text: &str, mut at: usize, out: &mut Out<'_>) -> bool {
         }
         at = (end + 1).min(text.len());
     }
-    let rest = &text[at..];
+    let (rest, data) = (&text[at..], at);
     if rest == "-" || rest.starts_with("- ") {
         at += 1;
     } else {
@@ -89,6 +95,10 @@ fn rfc5424(text: &str, mut at: usize, out: &mut Out<'_>) -> bool {
     at = spaces(text, at);
     if text[at..].starts_with('\u{FEFF}') {
         at += '\u{FEFF}'.len_utf8();
+    }
+    // Devices that say everything in the structured data leave nothing else to hand on.
+    if text[at..].trim_end().is_empty() && text[data..].starts_with('[') {
+        at = data;
     }
     let path = out.key("message");
     out.span(path, at, at + text[at..].trim_end().len());
@@ -168,6 +178,23 @@ fn rfc3164(text: &str, at: usize, timed: bool, out: &mut Out<'_>) {
     let path = out.key("message");
     out.span(path, at, at + text[at..].trim_end().len());
 }
+
+/// Names of zones that devices write, and their offsets.
+const ZONES: &[(&str, &str)] = &[
+    ("UTC", "Z"),
+    ("GMT", "Z"),
+    ("BST", "+01:00"),
+    ("CET", "+01:00"),
+    ("CEST", "+02:00"),
+    ("EST", "-05:00"),
+    ("EDT", "-04:00"),
+    ("CST", "-06:00"),
+    ("CDT", "-05:00"),
+    ("MST", "-07:00"),
+    ("MDT", "-06:00"),
+    ("PST", "-08:00"),
+    ("PDT", "-07:00"),
+];
 
 /// Skips a zone's name, as in `09:34:34 EDT: `.
 fn zone(text: &str, at: usize) -> usize {
@@ -249,7 +276,9 @@ fn time(text: &str, received_ms: i64) -> Option<Time> {
     let seconds = hour * 3600 + minute * 60 + second;
     let year = year.unwrap_or_else(|| last_year(month, day, seconds, received_ms));
     let fraction = if fraction > 1 { fraction_text } else { "" };
-    Some(Time { len: at, text: Some(format!("{year:04}-{month:02}-{day:02}T{clock}{fraction}")) })
+    let zone = &text[at..zone(text, spaces(text, at))];
+    let zone = ZONES.iter().find(|(name, _)| *name == zone.trim()).map_or("", |(_, offset)| offset);
+    Some(Time { len: at, text: Some(format!("{year:04}-{month:02}-{day:02}T{clock}{fraction}{zone}")) })
 }
 
 fn number(text: &str, at: &mut usize, max: i64) -> Option<i64> {

@@ -184,7 +184,7 @@ fn syslog_headers() {
         ),
         (
             "Apr 15 2014 09:34:34 EDT: %ASA-5-1: x",
-            json!({"time": "2014-04-15T09:34:34", "message": "%ASA-5-1: x"}),
+            json!({"time": "2014-04-15T09:34:34-04:00", "message": "%ASA-5-1: x"}),
         ),
         (
             "Apr 17 2020 14:08:08 SNL-ASA : %ASA-6-2: x",

@@ -1,7 +1,8 @@
 //! XML documents: elements and attributes as members, without the outermost element.
 //!
 //! An element that repeats the form of Windows events, `<Data Name="X">value</Data>`, is the member
-//! `X`; one without a name is an element of the list `Data[]`.
+//! `X`; one without a name is an element of the list `Data[]`. Of a document that is cut off, as
+//! senders with short messages do, the elements that stand complete are read.
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
@@ -35,12 +36,16 @@ pub(super) fn read(text: &str, out: &mut Out<'_>) -> bool {
     reader.config_mut().allow_dangling_amp = true;
     let mut stack: Vec<Open> = Vec::new();
     let mut some = false;
+    let mut root = String::new();
     loop {
-        let Ok(event) = reader.read_event() else { return false };
+        let Ok(event) = reader.read_event() else { return complete(&root, &stack, text, out) };
         match event {
             Event::Start(start) => {
                 if stack.len() >= DEPTH_MAX {
                     return false;
+                }
+                if root.is_empty() {
+                    root = String::from_utf8_lossy(start.name().as_ref()).into_owned();
                 }
                 let open = element(&start, stack.last(), text, out);
                 stack.push(open);
@@ -68,13 +73,25 @@ pub(super) fn read(text: &str, out: &mut Out<'_>) -> bool {
                 let named = std::str::from_utf8(&entity).unwrap_or_default();
                 match entity.resolve_char_ref() {
                     Ok(Some(c)) => open.text.push(c),
-                    _ => open.text.push_str(resolve_predefined_entity(named).unwrap_or_default()),
+                    _ => match resolve_predefined_entity(named) {
+                        Some(known) => open.text.push_str(known),
+                        // What no standard names is kept as it is written.
+                        None => open.text.extend(["&", named, ";"]),
+                    },
                 }
             }
-            Event::Eof => return some && stack.is_empty(),
+            Event::Eof if stack.is_empty() => return some,
+            Event::Eof => return complete(&root, &stack, text, out),
             Event::Decl(_) | Event::PI(_) | Event::DocType(_) | Event::Comment(_) => {}
         }
     }
+}
+
+/// Whether what was read of a document that has a fault is to be had: the outermost element has
+/// ended, or the document is cut and some of its elements have.
+fn complete(root: &str, stack: &[Open], text: &str, out: &Out<'_>) -> bool {
+    let cut = || !text.trim_end().ends_with(&format!("</{root}>"));
+    !root.is_empty() && !out.found.leaves.is_empty() && (stack.is_empty() || cut())
 }
 
 impl Open {
