@@ -8,6 +8,7 @@ mod ahead;
 mod feeds;
 mod lanes;
 mod matched;
+mod rehydration;
 pub(crate) mod sources;
 mod worker;
 
@@ -26,13 +27,14 @@ use linchpin_ingest::{Candidate, Feed, Source};
 use linchpin_integration::Output;
 use linchpin_normalize::UnitKey;
 use linchpin_store::Counters;
-use linchpin_tiering::{Lake, enforce};
+use linchpin_tiering::{Lake, apply};
 use serde::Serialize;
 use tokio::runtime::{Builder, Handle};
 
 use crate::{
     deployment::Deployment,
     exit::Failure,
+    inventory,
     requests::{self, Requests},
 };
 
@@ -167,6 +169,11 @@ fn run(deployment: Deployment, once: bool, progress: impl Fn(&Summary) + Sync) -
     let shared = Arc::new(runtime.block_on(open(deployment, once))?);
     if !once {
         runtime.spawn(stop_on_signal(Arc::clone(&shared)));
+        let watched = Arc::clone(&shared);
+        runtime.spawn(async move {
+            let deployment = &watched.deployment;
+            inventory::watch(&deployment.config.context, &deployment.risk, || watched.stopping()).await;
+        });
     }
     let done = AtomicBool::new(false);
     let outcome = thread::scope(|scope| {
@@ -198,8 +205,9 @@ async fn open(deployment: Deployment, once: bool) -> Result<Shared> {
     let lake = deployment.lake_to_write().await?;
     // The policy under which the first event comes in is in force from then on.
     if lake.ledger.applied().is_none() {
-        let (text, hash) = deployment.policy_text();
-        enforce::apply(&lake, &text, hash, "first run").await.map_err(Failure::environment)?;
+        let (retention, signer) = (&deployment.config.retention, deployment.signer()?);
+        let applied = apply::apply(&lake, retention, "first run", &signer, now_ms()).await;
+        applied.map_err(Failure::environment)?;
     }
     let archives = deployment.archives();
     let mut feeds = Vec::new();
@@ -234,6 +242,9 @@ fn drive(shared: &Arc<Shared>, handle: &Handle) -> Result<()> {
     let threads = shared.deployment.config.limits.threads.value as usize;
     thread::scope(|scope| {
         let lanes = (!shared.once).then(|| scope.spawn(|| handle.block_on(lanes::watch(shared))));
+        if !shared.once {
+            scope.spawn(|| handle.block_on(rehydration::watch(shared)));
+        }
         for feed in 0..shared.feeds.len() {
             let sender = sender.clone();
             scope.spawn(move || handle.block_on(feeds::list(shared, feed, &sender)));

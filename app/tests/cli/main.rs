@@ -7,6 +7,8 @@ mod demo;
 mod docs;
 mod doctor;
 mod generating;
+mod jobs;
 mod normalising;
+mod retention;
 mod support;
 mod usage;

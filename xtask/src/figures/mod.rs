@@ -12,6 +12,7 @@ pub(crate) mod lake;
 mod peers;
 mod shown;
 mod spine;
+mod tiering;
 
 use std::{
     cell::OnceCell,
@@ -95,7 +96,7 @@ const TOPICS: &[Topic] = &[
     Topic { name: "spine", measurements: spine::MEASUREMENTS },
     Topic { name: "catalogue", measurements: catalogue::MEASUREMENTS },
     Topic { name: "ingest", measurements: &[] },
-    Topic { name: "tiering", measurements: &[] },
+    Topic { name: "tiering", measurements: tiering::MEASUREMENTS },
     Topic { name: "hunt", measurements: &[] },
     Topic { name: "outputs", measurements: &[] },
     Topic { name: "console", measurements: &[] },

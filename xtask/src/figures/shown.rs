@@ -57,6 +57,35 @@ const SPINE: &[Shown] = &[
     },
 ];
 
+/// What the tests of tiering show.
+const TIERING: &[Shown] = &[
+    Shown {
+        name: "tests_passed_stores_and_their_model",
+        package: "linchpin-store",
+        filter: "tests::",
+        least: 20.0,
+        variables: &[],
+    },
+    Shown {
+        name: "tests_passed_enforcer",
+        package: "linchpin-tiering",
+        filter: "enforce::tests::",
+        least: 9.0,
+        variables: &[],
+    },
+    Shown {
+        name: "tests_passed_rehydration_jobs",
+        package: "linchpin-tiering",
+        filter: "jobs::",
+        least: 1.0,
+        variables: &[],
+    },
+];
+
+pub(super) fn tiering(lab: &Lab) -> Result<Vec<Figure>> {
+    TIERING.iter().map(|shown| run(lab, shown)).collect()
+}
+
 pub(super) fn spine(lab: &Lab) -> Result<Vec<Figure>> {
     SPINE.iter().map(|shown| run(lab, shown)).collect()
 }
