@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use linchpin_config::{Diagnostic, Diagnostics, Feed, Located, Name, OutputTo};
+use linchpin_normalize::plan::ClassPlan;
 use linchpin_tiering::{
     policy::{self, RetentionClass},
     prices::{Book, Provider},
@@ -73,7 +74,7 @@ fn blind_feeds(deployment: &Deployment) -> Vec<Diagnostic> {
 fn filled_columns(deployment: &Deployment, feed: &Feed) -> Option<Vec<&'static str>> {
     let plans = deployment.catalog.plans();
     let plan = plans.iter().find(|plan| *plan.name == *feed.source())?;
-    Some(plan.classes.iter().flat_map(|class| class.columns()).collect())
+    Some(plan.classes.iter().flat_map(ClassPlan::columns).collect())
 }
 
 /// The classes that a regulation binds.

@@ -210,11 +210,11 @@ fn from_azure(existing: &Value) -> Vec<Found> {
                 continue;
             }
             let ages = condition.as_object().into_iter().flatten();
-            let days = ages.filter_map(|(_, age)| age.as_f64()).fold(f64::MAX, f64::min);
+            let days = ages.filter_map(|(_, age)| age.as_f64()).map(|days| days as u64).min();
             found.push(Found {
                 name: rule["name"].as_str().unwrap_or("without a name").to_owned(),
                 prefixes: prefixes.clone(),
-                days: if days == f64::MAX { 0 } else { days as u64 },
+                days: days.unwrap_or(0),
                 to: to.map(str::to_owned),
             });
         }

@@ -25,13 +25,11 @@ pub(crate) struct Presence {
 
 impl Presence {
     pub(crate) fn of(lake: &Place) -> Self {
-        match lake.as_folder() {
-            Some(folder) => Self { folder: folder.join("workers"), optional: false },
-            None => {
-                let lake = format!("{:016x}", xxh3_64(lake.to_string().as_bytes()));
-                Self { folder: state_folder().join("linchpin/workers").join(lake), optional: true }
-            }
+        if let Some(folder) = lake.as_folder() {
+            return Self { folder: folder.join("workers"), optional: false };
         }
+        let lake = format!("{:016x}", xxh3_64(lake.to_string().as_bytes()));
+        Self { folder: state_folder().join("linchpin/workers").join(lake), optional: true }
     }
 
     /// Marks `worker` as alive for as long as the file is held. `None` where the machine keeps no

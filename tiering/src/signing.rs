@@ -113,13 +113,11 @@ impl Signer {
 /// Where the key of a lake is: within its folder, or for a bucket below this machine's folder for the
 /// state of programs.
 fn key_file(lake: &Place) -> PathBuf {
-    match lake.as_folder() {
-        Some(folder) => folder.join("signing.key"),
-        None => {
-            let name = format!("{:016x}.key", xxh3_64(lake.to_string().as_bytes()));
-            state_folder().join("linchpin/signing").join(name)
-        }
+    if let Some(folder) = lake.as_folder() {
+        return folder.join("signing.key");
     }
+    let name = format!("{:016x}.key", xxh3_64(lake.to_string().as_bytes()));
+    state_folder().join("linchpin/signing").join(name)
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -64,7 +64,7 @@ pub(crate) fn run(args: &LifecycleArgs) -> Result<()> {
     let deployment = Deployment::load(&args.config.config)?;
     let provider = Provider::from(args.format);
     let place = archive(&deployment, args, provider)?;
-    let (bucket, prefix) = place.map_or((None, String::new()), |place| parts(place));
+    let (bucket, prefix) = place.map_or_else(<(Option<String>, String)>::default, parts);
     let lake = Some(parts(&deployment.config.lake)).filter(|(of, _)| of.is_some() && *of == bucket);
     let lake = lake.map(|(_, prefix)| prefix);
     let bucket = Bucket { provider, prefix: &prefix, lake: lake.as_deref() };
@@ -77,7 +77,9 @@ pub(crate) fn run(args: &LifecycleArgs) -> Result<()> {
     let existing = serde_json::from_str(&read(existing)?);
     let existing = existing.context("the rules are not JSON").map_err(Failure::usage)?;
     let wrong = lifecycle::contradictions(&bucket, classes, &existing);
-    wrong.iter().for_each(|line| println!("{line}"));
+    for line in &wrong {
+        println!("{line}");
+    }
     match wrong.len() {
         0 => {
             println!("the rules do not contradict the policy");
@@ -97,25 +99,20 @@ fn archive<'d>(
     provider: Provider,
 ) -> Result<Option<&'d Place>> {
     let config = &deployment.config;
-    match &args.archive {
-        Some(name) => {
-            let place = config.archive(name).ok_or_else(|| {
-                let hint = linchpin_config::suggestion(name, config.archives.value.names());
-                Failure::usage(anyhow!("there is no archive `{name}`\nhint: {}", hint.unwrap_or_default()))
-            })?;
-            if Provider::of(place) == provider {
-                return Ok(Some(place));
-            }
-            Err(Failure::usage(anyhow!(
-                "the archive `{name}` is not with that cloud: `{place}`\nhint: give another `--format`"
-            )))
-        }
-        None => {
-            let with = |place: &&Place| Provider::of(place) == provider;
-            let default = config.archive(DEFAULT_ARCHIVE).filter(with);
-            Ok(default.or_else(|| config.archives.value.iter().map(|(_, place)| place).find(with)))
-        }
+    let Some(name) = &args.archive else {
+        let with = |place: &&Place| Provider::of(place) == provider;
+        let default = config.archive(DEFAULT_ARCHIVE).filter(with);
+        return Ok(default.or_else(|| config.archives.value.iter().map(|(_, place)| place).find(with)));
+    };
+    let place = config.archive(name).ok_or_else(|| {
+        let hint = linchpin_config::suggestion(name, config.archives.value.names());
+        Failure::usage(anyhow!("there is no archive `{name}`\nhint: {}", hint.unwrap_or_default()))
+    })?;
+    if Provider::of(place) == provider {
+        return Ok(Some(place));
     }
+    let hint = "give another `--format`";
+    Err(Failure::usage(anyhow!("the archive `{name}` is not with that cloud: `{place}`\nhint: {hint}")))
 }
 
 /// A bucket's name, and the prefix as rules give it: for Azure with the container before it.

@@ -170,14 +170,14 @@ impl ModelStore {
     }
 
     fn restore_of(&self, object: &Object) -> Restore {
-        match (object.class.archive, object.restore) {
-            (None, _) => Restore::Online,
-            (Some(_), None) => Restore::Archived,
-            (Some(_), Some(restoring)) if self.clock.now_ms() < restoring.ready_ms => Restore::InProgress,
-            (Some(_), Some(restoring)) if self.clock.now_ms() < restoring.until_ms => {
-                Restore::Until(restoring.until_ms)
-            }
-            (Some(_), Some(_)) => Restore::Archived,
+        if object.class.archive.is_none() {
+            return Restore::Online;
+        }
+        let now_ms = self.clock.now_ms();
+        match object.restore {
+            Some(restoring) if now_ms < restoring.ready_ms => Restore::InProgress,
+            Some(restoring) if now_ms < restoring.until_ms => Restore::Until(restoring.until_ms),
+            _ => Restore::Archived,
         }
     }
 

@@ -7,8 +7,8 @@
 //!
 //! - *Moving* ([`moves`]): segments that are due for another storage class are packed (one retention
 //!   class and commit month, 128 to 240 MB) straight into it; larger objects change their class in
-//!   place. Objects under a lock or a hold are never touched: they are written anew with the same
-//!   guard, and the old ones go when theirs is over. Nothing is
+//!   place. Objects under a lock or a hold are written anew with the same guard, and the old
+//!   ones go when theirs is over (but with Azure, which moves them where they are). Nothing is
 //!   moved out of a class whose reads need a restore, as that would cost one, nor back to the class that
 //!   segments begin in.
 //! - *Deleting* ([`deletion`]) has two steps a week apart. Between them and again right before the

@@ -123,7 +123,9 @@ async fn segments(lake: &Lake) -> Result<BTreeMap<String, Vec<(String, f64)>>, S
     }
     for feeds in by.values_mut() {
         let all: f64 = feeds.iter().map(|(_, n)| n).sum();
-        feeds.iter_mut().for_each(|(_, n)| *n /= all.max(1.0));
+        for (_, rows) in feeds.iter_mut() {
+            *rows /= all.max(1.0);
+        }
         feeds.sort_by(|a, b| a.0.cmp(&b.0));
     }
     Ok(by)

@@ -64,9 +64,16 @@ impl RiskTables {
     pub fn new(inventory: &Inventory) -> Self {
         let mut accounts = FxHashMap::default();
         for account in &inventory.accounts {
-            let tags =
-                account.tags.iter().map(|(name, value)| format!("{name}={value};")).collect::<String>();
-            let tags = if tags.is_empty() { tags } else { format!(";{tags}") };
+            let mut tags = String::new();
+            for (name, value) in &account.tags {
+                tags.extend([
+                    if tags.is_empty() { ";" } else { "" },
+                    name.as_str(),
+                    "=",
+                    value.as_str(),
+                    ";",
+                ]);
+            }
             accounts.entry(account.account.clone()).or_insert((account.criticality.clone(), tags));
         }
         let identities = inventory.identities.iter().map(|rule| (&rule.identity, &rule.privilege));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use linchpin_tiering::plan::{Month, Plan};
 
-use super::shown::amount;
+use super::shown::{SUMS, amount};
 use crate::table;
 
 const WIDTH: f64 = 960.0;
@@ -51,13 +51,8 @@ pub(super) fn page(plan: &Plan, against: Option<&Plan>) -> String {
 
 fn sums(out: &mut String, plan: &Plan, against: Option<&Plan>) {
     let currency = escaped(&plan.currency);
-    let lines: [(&str, fn(&Plan) -> f64); 3] = [
-        ("A month, on average", |plan| plan.monthly),
-        ("A month, once as much expires as comes in", |plan| plan.steady_monthly),
-        ("Over its whole life", |plan| plan.lifetime),
-    ];
     out.push_str("<ul>\n");
-    for (name, of) in lines {
+    for (name, of) in SUMS {
         let _ = write!(out, "<li>{name}: <b>{} {currency}</b>", amount(of(plan)));
         if let Some(against) = against {
             let _ = write!(out, " (now {} {currency})", amount(of(against)));

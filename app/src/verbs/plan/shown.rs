@@ -8,6 +8,16 @@ use serde_json::{Value, json};
 use super::Basis;
 use crate::table::{self, Table};
 
+/// A sum of a plan: what it is, and where it stands.
+type Sum = (&'static str, fn(&Plan) -> f64);
+
+/// The sums that people want to see.
+pub(super) const SUMS: [Sum; 3] = [
+    ("a month, on average", |plan| plan.monthly),
+    ("a month, once as much expires as comes in", |plan| plan.steady_monthly),
+    ("over its whole life", |plan| plan.lifetime),
+];
+
 /// An amount of money, with as many digits as it takes to see it.
 pub(super) fn amount(value: f64) -> String {
     match value.abs() {
@@ -100,18 +110,15 @@ fn effects(effects: &[Effect]) -> Table {
 
 /// The sums, beside those of the other policy.
 fn sums(plan: &Plan, against: Option<&Plan>) -> String {
-    let lines: [(&str, fn(&Plan) -> f64); 3] = [
-        ("a month, on average", |plan| plan.monthly),
-        ("a month, once as much expires as comes in", |plan| plan.steady_monthly),
-        ("over its whole life", |plan| plan.lifetime),
-    ];
     let Some(against) = against else {
         let mut table = Table::new(["COSTS", "AMOUNT"]);
-        lines.iter().for_each(|(name, of)| table.row([(*name).to_owned(), amount(of(plan))]));
+        for (name, of) in SUMS {
+            table.row([name.to_owned(), amount(of(plan))]);
+        }
         return table.to_string();
     };
     let mut table = Table::new(["COSTS", "NEW", "CURRENT", "DIFFERENCE"]);
-    for (name, of) in lines {
+    for (name, of) in SUMS {
         let (new, old) = (of(plan), of(against));
         table.row([name.to_owned(), amount(new), amount(old), amount(new - old)]);
     }

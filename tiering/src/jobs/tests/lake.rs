@@ -80,14 +80,16 @@ struct Size {
 #[derive(Debug)]
 struct Deadly {
     inner: ModelStore,
-    /// Requests until the next death.
-    left: AtomicU64,
+    /// Requests until the next death while restores are asked for and looked after.
+    asks: AtomicU64,
+    /// Reads until the next death.
+    reads: AtomicU64,
     died: Notify,
 }
 
 impl Deadly {
-    async fn pass(&self) {
-        if self.left.fetch_sub(1, SeqCst) == 1 {
+    async fn pass(&self, left: &AtomicU64) {
+        if left.fetch_sub(1, SeqCst) == 1 {
             self.died.notify_one();
             std::future::pending::<()>().await;
         }
@@ -103,14 +105,14 @@ impl Store for Deadly {
         self.inner.put_if(key, bytes, etag).await
     }
     async fn range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.pass().await;
+        self.pass(&self.reads).await;
         self.inner.range(key, range).await
     }
     async fn open(&self, key: &str, etag: &str, start: u64) -> Result<ObjectStream, StoreError> {
         self.inner.open(key, etag, start).await
     }
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {
-        self.pass().await;
+        self.pass(&self.asks).await;
         self.inner.head(key).await
     }
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ObjectHead>, StoreError> {
@@ -129,9 +131,9 @@ impl Store for Deadly {
         speed: RestoreSpeed,
         days: u32,
     ) -> Result<Restore, StoreError> {
-        self.pass().await;
+        self.pass(&self.asks).await;
         let answer = self.inner.restore(key, etag, speed, days).await;
-        self.pass().await;
+        self.pass(&self.asks).await;
         answer
     }
     async fn release(&self, key: &str) -> Result<(), StoreError> {
@@ -256,8 +258,12 @@ impl World {
         let root = folder.path().to_owned();
         let clock = VirtualClock::at(NOW_MS);
         let model = ModelStore::new(Cloud::S3, clock.clone());
-        let deadly =
-            Arc::new(Deadly { inner: model.clone(), left: AtomicU64::new(u64::MAX), died: Notify::new() });
+        let deadly = Arc::new(Deadly {
+            inner: model.clone(),
+            asks: AtomicU64::new(u64::MAX),
+            reads: AtomicU64::new(u64::MAX),
+            died: Notify::new(),
+        });
         let place = Place::S3 { bucket: "example-archive".to_owned(), prefix: String::new() };
         let store: Arc<dyn Store> = Arc::clone(&deadly) as _;
         let at = Place::Folder(root.join("lake"));
@@ -377,13 +383,21 @@ impl World {
         super::super::approve(&self.lake, &jobs, id, approval, &self.book).await.unwrap()
     }
 
-    /// Runs the job until nothing happens any more, and dies at the given requests.
-    async fn run(&self, id: &str, out: &Path, deaths: &[u64]) -> Phase {
-        let mut deaths = deaths.iter();
+    /// Runs the job until nothing happens any more. It dies after so many requests for restores, and
+    /// after so many reads.
+    async fn run(&self, id: &str, out: &Path, asks: &[u64], reads: &[u64]) -> Phase {
+        let (mut asks, mut reads) = (asks.iter(), reads.iter());
+        let arm = |left: &AtomicU64, deaths: &mut std::slice::Iter<'_, u64>| {
+            // One that has come (and went below zero) or was never set.
+            if left.load(SeqCst) == 0 || left.load(SeqCst) > u64::MAX / 2 {
+                left.store(deaths.next().copied().unwrap_or(u64::MAX), SeqCst);
+            }
+        };
         let clock = || self.clock.now_ms();
         let catalog = Arc::new(Catalog::builtin().unwrap());
         for _ in 0..10_000 {
-            self.deadly.left.store(deaths.next().copied().unwrap_or(u64::MAX), SeqCst);
+            arm(&self.deadly.asks, &mut asks);
+            arm(&self.deadly.reads, &mut reads);
             let mut sink = FolderSink::open(out, Shape::Raw).unwrap();
             let mut normalizer = Normalizer::new(Arc::clone(&catalog));
             let runner = Runner::new(&self.lake, &self.book, &clock).unwrap();
@@ -455,8 +469,10 @@ async fn scattered_events_come_back_cheaply_through_deaths_and_within_the_budget
     let world = World::new(size).await;
     let out = world.root.join("out");
     let job = world.job(&out, Speed::Standard, 1.0).await;
-    let deaths: Vec<u64> = (0..20).map(|n| 1 + scattered(n) % (segments / 3)).collect();
-    assert_eq!(world.run(&job.id, &out, &deaths).await, Phase::Done);
+    let deaths =
+        |salt: u64, most: u64| -> Vec<u64> { (0..10).map(|n| 1 + scattered(salt + n) % most).collect() };
+    let (asks, reads) = (deaths(0, segments / 4), deaths(50, segments * 3 / 10));
+    assert_eq!(world.run(&job.id, &out, &asks, &reads).await, Phase::Done);
 
     assert!(delivered(&out) == world.wanted, "other events came back");
     let job = world.saved(&job.id).await;
@@ -482,7 +498,7 @@ async fn half_a_budget_brings_back_half_and_more_brings_the_rest() {
     let out = world.root.join("out");
     let job = world.job(&out, Speed::Bulk, 0.5).await;
     let budget = job.approval.as_ref().unwrap().budget;
-    assert_eq!(world.run(&job.id, &out, &[3, 5]).await, Phase::OverBudget);
+    assert_eq!(world.run(&job.id, &out, &[3], &[5]).await, Phase::OverBudget);
     let half = world.saved(&job.id).await;
     let delivered_parts = half.count(|state| matches!(state, PartState::Delivered));
     assert!((5..=6).contains(&delivered_parts), "{delivered_parts}");
@@ -490,7 +506,7 @@ async fn half_a_budget_brings_back_half_and_more_brings_the_rest() {
     assert!(delivered(&out).len() < world.wanted.len());
     // The approval is asked for again, for the rest.
     world.approve(&job.id, Speed::Bulk, budget * 2 + 10).await;
-    assert_eq!(world.run(&job.id, &out, &[]).await, Phase::Done);
+    assert_eq!(world.run(&job.id, &out, &[], &[]).await, Phase::Done);
     assert!(delivered(&out) == world.wanted);
 }
 
@@ -508,7 +524,7 @@ async fn bad_weather_delays_a_job_and_costs_no_more() {
         torn: 0.05,
         no_expedited: 0.5,
     });
-    assert_eq!(world.run(&job.id, &out, &[4, 9, 16]).await, Phase::Done);
+    assert_eq!(world.run(&job.id, &out, &[4, 9], &[3, 16]).await, Phase::Done);
     assert!(delivered(&out) == world.wanted);
     let job = world.saved(&job.id).await;
     assert!((world.spent() * 1e6) as u64 <= job.committed, "{} of {}", world.spent(), job.committed);
@@ -549,7 +565,7 @@ async fn copies_that_expire_and_objects_that_move_are_found_again() {
         tier: "STANDARD".to_owned(),
     };
     world.lake.ledger.commit_at(vec![Fact::Repacked(moved)], clock()).await.unwrap();
-    assert_eq!(world.run(&job.id, &out, &[]).await, Phase::Done);
+    assert_eq!(world.run(&job.id, &out, &[], &[]).await, Phase::Done);
     assert!(delivered(&out) == world.wanted);
     let job = world.saved(&job.id).await;
     assert_eq!(job.count(|state| matches!(state, PartState::Moved)), 6, "all were found anew");

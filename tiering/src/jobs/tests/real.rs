@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arrow::array::AsArray;
 use linchpin_config::Place;
-use linchpin_normalize::{Catalog, Normalizer, RawUnit, UnitId, unit::Delivered};
+use linchpin_normalize::{Carry, Catalog, Normalizer, RawUnit, UnitId, unit::Delivered};
 use linchpin_store::{LocalStore, Store};
 
 use super::super::{
@@ -79,7 +79,7 @@ impl Real {
             feed: "trail".into(),
             key: format!("day-{back}.json").into(),
             source: Some("aws.cloudtrail".into()),
-            carry: Default::default(),
+            carry: Carry::default(),
             received_ms: now_ms,
             delivered: Delivered { sha256: Some([1; 32]), bytes: bytes.len() as u64 },
             gaps: Vec::new(),
@@ -150,7 +150,7 @@ async fn expired_days_are_found_by_reading() {
     real.expire(1).await;
     let out = real.root.join("out");
     let folder = Destination::Folder(out.display().to_string());
-    let id = real.job(ANN, Shape::Ocsf, folder.clone()).await;
+    let id = real.job(ANN, Shape::Ocsf, folder).await;
     real.run(&id, &mut FolderSink::open(&out, Shape::Ocsf).unwrap()).await;
     let mut uids = Vec::new();
     for entry in std::fs::read_dir(&out).unwrap() {
