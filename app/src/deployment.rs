@@ -1,6 +1,6 @@
 //! A deployment: everything a configuration file describes, checked and opened.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use anyhow::Result;
 use linchpin_config::{Config, ConfigError, Diagnostic, Diagnostics, Feed, FeedFrom, suggestion};
@@ -8,17 +8,24 @@ use linchpin_normalize::Catalog;
 use linchpin_tiering::{
     Lake,
     archive::PolicyRef,
-    policy::{self, PolicyPlace, Predicate, PredicateError, RetentionClass, RetentionPolicy, RetentionRule},
+    policy::{
+        self, PolicyPlace, Predicate, PredicateError, RetentionClass, RetentionPolicy, RetentionRule, Risk,
+    },
+    signing::Signer,
 };
-use sha2::{Digest, Sha256};
 
-use crate::{exit::Failure, verbs::sources};
+use crate::{exit::Failure, inventory, verbs::sources};
 
 /// A checked configuration with everything compiled that needs no IO.
 pub(crate) struct Deployment {
     pub config: Config,
     pub catalog: Arc<Catalog>,
     pub policy: Arc<RetentionPolicy>,
+    /// What rules and outputs see beside an event.
+    pub risk: Risk,
+    /// For each rule, the outputs (by index) that get its events, where it names some; `None` if no rule
+    /// does.
+    pub rule_outputs: Option<Vec<Option<Vec<usize>>>>,
     /// For each output of the configuration, its compiled `when`.
     pub output_when: Vec<Option<Predicate>>,
 }
@@ -31,13 +38,15 @@ impl Deployment {
         })?;
         let folder = config.mappings.as_ref().map(|folder| folder.0.as_path());
         let catalog = Arc::new(sources::catalog(folder)?);
+        let risk = inventory::load(&config.context).map_err(Failure::usage)?;
         let mut faults = Vec::new();
         let policy = compile_policy(&config, &mut faults);
         let output_when = compile_outputs(&config, &mut faults);
         check_sources(&config, &catalog, &mut faults);
         match policy {
             Some(policy) if faults.is_empty() => {
-                Ok(Self { config, catalog, policy: Arc::new(policy), output_when })
+                let rule_outputs = rule_outputs(&config);
+                Ok(Self { config, catalog, policy: Arc::new(policy), risk, rule_outputs, output_when })
             }
             _ => {
                 faults.sort_by_key(|d| (d.line, d.column));
@@ -60,6 +69,11 @@ impl Deployment {
         Ok(lake)
     }
 
+    /// The key that signs what is applied and deleted.
+    pub(crate) fn signer(&self) -> Result<Signer> {
+        Signer::open(self.config.signing.as_ref(), &self.config.lake).map_err(Failure::environment)
+    }
+
     /// Names of the archives, in the order of the configuration.
     pub(crate) fn archives(&self) -> Arc<[Arc<str>]> {
         self.config.archives.value.iter().map(|(name, _)| Arc::from(name.value.as_str())).collect()
@@ -67,27 +81,8 @@ impl Deployment {
 
     /// The text of the retention policy, in one form whatever the file's layout, and its hash.
     pub(crate) fn policy_text(&self) -> (String, [u8; 32]) {
-        let retention = &self.config.retention;
-        let classes: BTreeMap<_, _> = retention
-            .classes
-            .value
-            .iter()
-            .map(|(name, class)| {
-                let kept = serde_json::json!({ "hot": class.hot.value.to_string(), "expire": class.expire.value.to_string() });
-                (name.value.as_str().to_owned(), kept)
-            })
-            .collect();
-        let rules: Vec<_> = retention
-            .rules
-            .value
-            .iter()
-            .map(|rule| {
-                let when = rule.when.as_ref().map(|w| w.value.as_str());
-                serde_json::json!({ "name": rule.name.value, "when": when, "class": rule.class.value.as_str() })
-            })
-            .collect();
-        let text = serde_json::json!({ "classes": classes, "rules": rules }).to_string();
-        let hash = Sha256::digest(text.as_bytes()).into();
+        let text = policy::text(&self.config.retention);
+        let hash = policy::hash(&text);
         (text, hash)
     }
 
@@ -107,26 +102,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 fn compile_policy(config: &Config, faults: &mut Vec<Diagnostic>) -> Option<RetentionPolicy> {
     let retention = &config.retention;
-    let classes: Vec<RetentionClass> = retention
-        .classes
-        .value
-        .iter()
-        .map(|(name, class)| RetentionClass {
-            name: name.value.as_str().to_owned(),
-            hot: class.hot.value.0,
-            expire: class.expire.value.0,
-        })
-        .collect();
-    let rules: Vec<RetentionRule> = retention
-        .rules
-        .value
-        .iter()
-        .map(|rule| RetentionRule {
-            name: rule.name.value.clone(),
-            when: rule.when.as_ref().map(|w| w.value.clone()),
-            class: rule.class.value.as_str().to_owned(),
-        })
-        .collect();
+    let classes = RetentionClass::all(retention);
+    let rules = RetentionRule::all(retention);
     match RetentionPolicy::compile(&classes, &rules) {
         Ok(policy) => Some(policy),
         Err(found) => {
@@ -157,10 +134,20 @@ fn compile_policy(config: &Config, faults: &mut Vec<Diagnostic>) -> Option<Reten
     }
 }
 
+fn rule_outputs(config: &Config) -> Option<Vec<Option<Vec<usize>>>> {
+    let index = |name: &str| config.outputs.iter().position(|output| output.name.value.as_str() == name);
+    let of = |rule: &linchpin_config::Rule| {
+        let names = rule.outputs.as_ref()?;
+        Some(names.iter().filter_map(|name| index(name.value.as_str())).collect())
+    };
+    let rules: Vec<Option<Vec<usize>>> = config.retention.rules.value.iter().map(of).collect();
+    rules.iter().any(Option::is_some).then_some(rules)
+}
+
 fn compile_outputs(config: &Config, faults: &mut Vec<Diagnostic>) -> Vec<Option<Predicate>> {
     let compile = |output: &linchpin_config::Output| {
         let when = output.when.as_ref()?;
-        match Predicate::compile(&when.value, policy::schema()) {
+        match Predicate::compile(&when.value, policy::rule_schema()) {
             Ok(predicate) => Some(predicate),
             Err(PredicateError { message, offset, hint }) => {
                 let range = offset.map(|o| word_at(&when.value, o));

@@ -6,6 +6,7 @@
 //! reader beneath, for other files of the same kind.
 
 mod checks;
+mod context;
 mod diagnostic;
 mod entries;
 mod feeds;
@@ -23,6 +24,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use context::{Account, ContextFiles, DataRule, IdentityRule, Inventory, RECORDS_MAX};
 pub use diagnostic::{Diagnostic, Diagnostics, SourceText, Span, nearest, suggestion};
 pub use entries::Entries;
 pub use feeds::{
@@ -33,8 +35,8 @@ pub use limits::{Flush, Limits};
 pub use located::Located;
 pub use outputs::{Batch, HttpOutput, NdjsonTarget, Output, OutputTo, Shape, SplunkHecOutput};
 pub use place::{LocalPath, Place};
-pub use retention::{ArchiveTiers, Lock, Retention, RetentionClass, Rule, StorageClass};
-pub use root::{Api, Config, ConfigError, schema};
+pub use retention::{ArchiveTiers, Lock, Preset, Regulation, Retention, RetentionClass, Rule, StorageClass};
+pub use root::{Api, Config, ConfigError, Signing, read_file, schema};
 pub use secret::{Secret, SecretError, SecretRef, TextOrSecret};
 pub use stores::{AzureStore, GcsStore, S3Store, Stores};
 pub use values::{ByteSize, DurationText, HttpUrl, ListenAddress, Name, ValueError};

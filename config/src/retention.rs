@@ -3,8 +3,13 @@
 //! Rules are SQL predicates over the linchpin columns; the first that matches gives an event its class. SQL
 //! is checked by who knows the columns: here a predicate is a text with its place in the file.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::checks::Checks;
 use crate::entries::Entries;
@@ -19,6 +24,85 @@ pub struct Retention {
     pub classes: Located<Entries<Name, RetentionClass>>,
     /// The first rule that matches gives the class; the last one has no `when`.
     pub rules: Located<Vec<Rule>>,
+    /// Regulations that the classes must keep to; `linchpin check` says where they do not.
+    #[serde(default)]
+    pub regulations: Vec<Located<Regulation>>,
+}
+
+/// A regulation, and the classes that it binds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regulation {
+    /// Which one.
+    pub preset: Preset,
+    /// The classes that hold what it is about; all of them when left out.
+    pub classes: Option<Vec<Located<Name>>>,
+}
+
+/// Regulations with documented demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// PCI DSS 4.0, requirement 10.
+    #[serde(rename = "pci_dss_4")]
+    PciDss4,
+    /// HIPAA, 45 CFR 164.316.
+    Hipaa,
+    /// Sarbanes-Oxley, section 802 and 17 CFR 210.2-06.
+    Sox,
+    /// NIS2, directive (EU) 2022/2555.
+    Nis2,
+    /// OMB memorandum M-21-31, event logging.
+    #[serde(rename = "m_21_31")]
+    M2131,
+}
+
+/// A regulation with its classes, as it is written when it does not bind all of them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Bound {
+    /// Which one.
+    preset: Preset,
+    /// The classes that hold what it is about; all of them when left out.
+    classes: Option<Vec<Located<Name>>>,
+}
+
+impl<'de> Deserialize<'de> for Regulation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RegulationVisitor)
+    }
+}
+
+struct RegulationVisitor;
+
+impl<'de> Visitor<'de> for RegulationVisitor {
+    type Value = Regulation;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`NAME` or `{ preset: NAME, classes: [CLASS] }`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Regulation, E> {
+        let preset = Preset::deserialize(name.into_deserializer())?;
+        Ok(Regulation { preset, classes: None })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Regulation, A::Error> {
+        let Bound { preset, classes } = Bound::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Regulation { preset, classes })
+    }
+}
+
+impl JsonSchema for Regulation {
+    fn schema_name() -> Cow<'static, str> {
+        "Regulation".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "description": "a regulation, with the classes that it binds when these are not all",
+            "anyOf": [generator.subschema_for::<Preset>(), generator.subschema_for::<Bound>()],
+        })
+    }
 }
 
 /// How long events of a class are kept, and where.
@@ -50,7 +134,7 @@ pub struct ArchiveTiers {
 }
 
 /// Storage classes of the clouds, under the providers' names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StorageClass {
     /// S3 and Google Cloud Storage.
@@ -136,6 +220,9 @@ impl Retention {
             for output in rule.outputs.iter().flatten() {
                 checks.known("output", output, outputs);
             }
+        }
+        for class in self.regulations.iter().flat_map(|r| r.value.classes.iter().flatten()) {
+            checks.known("retention class", class, &classes);
         }
         self.check_order(checks);
     }

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::checks::Checks;
+use crate::context::ContextFiles;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceText};
 use crate::entries::Entries;
 use crate::feeds::{DEFAULT_ARCHIVE, Feed, FeedFrom, check as check_feeds};
@@ -17,6 +18,7 @@ use crate::located::Located;
 use crate::outputs::{Output, check as check_outputs};
 use crate::place::{LocalPath, Place};
 use crate::retention::Retention;
+use crate::secret::SecretRef;
 use crate::stores::Stores;
 use crate::values::{ListenAddress, Name};
 use crate::yaml::{FILE_BYTES_MAX, parse_source};
@@ -52,11 +54,24 @@ pub struct Config {
     pub mappings: Option<LocalPath>,
     /// Price book; a dated one is built in.
     pub prices: Option<LocalPath>,
+    /// What is known of accounts, identities and data, for the rules; read again when a file changes.
+    #[serde(default)]
+    pub context: ContextFiles,
+    /// Key that signs what is applied and deleted; one is made beside the lake when left out.
+    pub signing: Option<Signing>,
     /// The HTTP interface.
     pub api: Option<Api>,
     /// The file itself, to point into it.
     #[serde(skip)]
     pub source: SourceText,
+}
+
+/// The key of the deployment's signatures.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Signing {
+    /// An Ed25519 key as PKCS #8: base64 or PEM.
+    pub key: SecretRef,
 }
 
 /// The HTTP interface.
@@ -97,13 +112,11 @@ pub enum ConfigError {
 impl Config {
     /// Reads and checks a file. Relative paths in it are resolved against its folder.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path).map_err(|source| {
-            let hint = match source.kind() {
-                io::ErrorKind::NotFound => "name the file with `-c FILE`",
-                io::ErrorKind::InvalidData => "save it as UTF-8",
-                _ => "check that it is a file this user can read",
-            };
-            ConfigError::Unreadable { path: path.to_owned(), source, hint }
+        let text = read_file(path).map_err(|error| match error {
+            ConfigError::Unreadable { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                ConfigError::Unreadable { path, source, hint: "name the file with `-c FILE`" }
+            }
+            other => other,
         })?;
         Ok(Self::parse(&path.display().to_string(), &text)?)
     }
@@ -156,6 +169,9 @@ impl Config {
             checks.refuse(self.feeds.span, "", "there is no feed".to_owned(), hint);
         }
         check_feeds(&self.feeds.value, &archives, checks);
+        for (archive, _) in &self.stores.encryption {
+            checks.known("archive", archive, &archives);
+        }
         self.retention.check(&outputs, checks);
         check_outputs(&self.outputs, checks);
         self.limits.check(checks);
@@ -194,6 +210,18 @@ fn meet((bucket, read): &(Place, &str), place: &Place) -> bool {
     let Some((of, prefix)) = place.split() else { return false };
     let below = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
     of == *bucket && (below.starts_with(read) || read.starts_with(&below))
+}
+
+/// The text of a file beside the configuration, at most [`FILE_BYTES_MAX`] bytes of UTF-8.
+pub fn read_file(path: &Path) -> Result<String, ConfigError> {
+    read(path).map_err(|source| {
+        let hint = match source.kind() {
+            io::ErrorKind::NotFound => "paths are relative to the file that names them",
+            io::ErrorKind::InvalidData => "save it as UTF-8",
+            _ => "check that it is a file this user can read",
+        };
+        ConfigError::Unreadable { path: path.to_owned(), source, hint }
+    })
 }
 
 fn read(path: &Path) -> io::Result<String> {

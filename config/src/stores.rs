@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::entries::Entries;
 use crate::secret::SecretRef;
-use crate::values::HttpUrl;
+use crate::values::{HttpUrl, Name};
 
 /// Overrides for each kind of object store.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -16,6 +17,9 @@ pub struct Stores {
     pub azure: AzureStore,
     /// Google Cloud Storage.
     pub gcs: GcsStore,
+    /// Keys that new objects are encrypted with, by archive; the bucket's default when left out. S3: a KMS
+    /// key; Azure: an encryption scope; GCS: a Cloud KMS key.
+    pub encryption: Entries<Name, String>,
 }
 
 /// S3 and what speaks its protocol.

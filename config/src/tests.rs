@@ -92,6 +92,14 @@ fn full_file() {
     assert_eq!(config.retention.strictest([]), None);
     assert_eq!(config.retention.class_index("bulk"), Some(2));
 
+    let [all, some] = &config.retention.regulations[..] else { panic!("two regulations") };
+    assert_eq!((all.value.preset, &all.value.classes), (Preset::Nis2, &None));
+    assert_eq!(some.value.preset, Preset::Sox);
+    assert_eq!(some.value.classes.as_ref().unwrap()[0].value.as_str(), "critical");
+    let files: Vec<_> = config.context.paths().collect();
+    assert_eq!(files, ["soc/accounts.csv", "soc/identities.yaml", "soc/data.csv"].map(Path::new));
+    assert!(config.signing.is_some());
+
     let OutputTo::Http(http) = &config.outputs[3].to else { panic!("http") };
     assert!(matches!(http.headers.get("X-Tenant").unwrap().value, TextOrSecret::Text(_)));
     assert!(matches!(http.headers.get("X-Api-Key").unwrap().value, TextOrSecret::Secret(_)));

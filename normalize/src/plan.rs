@@ -287,6 +287,14 @@ pub struct ClassPlan {
     pub(crate) required: Vec<(&'static str, Vec<u16>)>,
 }
 
+impl ClassPlan {
+    /// Names of the linchpin columns that the mapping may fill, beside those that every row has.
+    pub fn columns(&self) -> impl Iterator<Item = &'static str> {
+        let filled = self.targets.iter().flat_map(|target| [target.column, target.caption_column]);
+        filled.flatten().filter_map(|at| crate::columns::COLUMNS.get(usize::from(at))).map(|c| c.name)
+    }
+}
+
 /// A row for every element of a list.
 #[derive(Debug)]
 pub(crate) struct Each {

@@ -9,40 +9,52 @@
 //!   from the beginning, which costs requests but gives the same answer.
 //! - *Restore*: `x-ms-archive-status` while a rehydration is under way, `x-ms-access-tier` otherwise.
 //! - *Class*: `Set Blob Tier` knows no condition on the etag, so the etag is compared before it.
-//!   Moving a blob out of the archive tier is a restore and not done here.
+//!   Moving a blob out of the archive tier is a restore and not done this way.
+//! - *Restore*: a copy beside the blob (`Copy Blob` into `Hot` with a rehydration priority), named after
+//!   it with [`RESTORED`]; reads of the archived blob are answered from it. `Set Blob Tier` would move
+//!   the blob itself, cannot be taken back, and a lifecycle rule that looks at the last modification
+//!   would archive it again at once. [`Store::release`] removes the copy, as does deleting the blob.
+//! - *Lock, hold*: immutability policy and legal hold of the blob, in a container with version-level
+//!   immutability. They know no condition on the etag, so it is compared before them.
+//! - *Encryption*: the archive's encryption scope on every write and copy.
 //! - *Delete*: `If-Match` on `Delete Blob`.
 
 mod identity;
 mod policies;
+mod wire;
 
-use std::{num::NonZero, ops::Range, sync::Arc};
+use std::{collections::HashMap, num::NonZero, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
-use azure_core::{
-    error::ErrorKind,
-    http::{ClientOptions, Etag, RetryOptions, Url},
-    time::OffsetDateTime,
-};
+use azure_core::http::{ClientOptions, Etag, RetryOptions, Url};
 use azure_storage_blob::{
     BlobClient, BlobContainerClient, BlobContainerClientOptions,
     models::{
         AccessTier, BlobClientDeleteOptions, BlobClientDownloadOptions, BlobClientGetPropertiesResultHeaders,
-        BlobClientUploadOptions, BlobContainerClientListBlobsOptions, BlobItem,
+        BlobClientSetImmutabilityPolicyOptions, BlobClientStartCopyFromUrlOptions, BlobClientUploadOptions,
+        BlobContainerClientListBlobsOptions, CopyStatus, RehydratePriority,
     },
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use linchpin_config::AzureStore as Settings;
+use wire::{copy_name, fault, head_of, now_ms, of_listing, policy_mode, quoted, tier_of, time, unsupported};
 
 use crate::{
-    ObjectHead, ObjectStream, PART_BYTES, Restore, Store, StoreError,
+    LockMode, ObjectHead, ObjectStream, PART_BYTES, PutAs, Restore, RestoreSpeed, Store, StoreError,
     connect::{endpoint, secret},
-    error::chain,
     keys::Keys,
     pages::{self, Answer, Pages, Query, Tokens},
     resume::{collect, resuming},
     store::{missing_or_changed, parts},
 };
+
+/// End of the name of the readable copy of an archived blob.
+const RESTORED: &str = ".linchpin-restored";
+/// Metadata of a restored copy: until when it is wanted (epoch milliseconds), and the etag of its blob.
+const UNTIL: &str = "linchpin_until";
+const COPY_OF: &str = "linchpin_of";
+const DAY_MS: i64 = 24 * 3_600_000;
 
 /// Blocks of one blob that are sent at once.
 const BLOCKS_AT_ONCE: NonZero<usize> = NonZero::new(4).expect("four");
@@ -58,6 +70,8 @@ pub struct AzureStore {
     container: Arc<BlobContainerClient>,
     keys: Keys,
     tokens: Arc<Tokens>,
+    /// Encryption scope of new blobs; the container's default when `None`.
+    scope: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for AzureStore {
@@ -100,7 +114,18 @@ impl AzureStore {
         };
         let container = BlobContainerClient::new(url, credential, Some(options))
             .map_err(|error| bad(error.to_string()))?;
-        Ok(Self { container: Arc::new(container), keys: Keys::new(prefix), tokens: Arc::default() })
+        Ok(Self {
+            container: Arc::new(container),
+            keys: Keys::new(prefix),
+            tokens: Arc::default(),
+            scope: None,
+        })
+    }
+
+    /// The same container, whose new blobs are encrypted in an encryption scope.
+    #[must_use]
+    pub fn encrypted(self, scope: Option<&str>) -> Self {
+        Self { scope: scope.map(Arc::from), ..self }
     }
 
     /// Creates the container, unless it is there.
@@ -115,8 +140,18 @@ impl AzureStore {
         Ok(self.container.blob_client(&self.keys.name(key)?))
     }
 
-    async fn upload(&self, key: &str, bytes: Bytes, etag: Option<&str>) -> Result<(), StoreError> {
+    async fn upload(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        etag: Option<&str>,
+        with: PutAs<'_>,
+    ) -> Result<(), StoreError> {
         let options = BlobClientUploadOptions {
+            tier: with.class.map(|class| tier_of(key, class)).transpose()?,
+            immutability_policy_mode: with.lock.map(|(mode, _)| policy_mode(mode)),
+            immutability_policy_expiry: with.lock.map(|(_, until_ms)| time(key, until_ms)).transpose()?,
+            encryption_scope: self.scope.as_deref().map(str::to_owned),
             if_none_match: etag.is_none().then(|| Etag::from("*")),
             if_match: etag.map(quoted),
             parallel: Some(BLOCKS_AT_ONCE),
@@ -133,7 +168,52 @@ impl AzureStore {
         }
     }
 
+    /// Etag of what is there, if it is that one.
+    async fn current(&self, key: &str, etag: &str) -> Result<ObjectHead, StoreError> {
+        let head = self.head(key).await?;
+        if head.etag == etag { Ok(head) } else { Err(StoreError::Precondition(key.to_owned())) }
+    }
+
+    /// How the restored copy of the version `etag` (or any) of an archived blob stands.
+    async fn copy_state(&self, key: &str, etag: Option<&str>) -> Result<Restore, StoreError> {
+        let copy = copy_name(key);
+        let got = match self.blob(&copy)?.get_properties(None).await.map_err(|error| fault(&copy, &error)) {
+            Ok(got) => got,
+            Err(StoreError::NotFound(_)) => return Ok(Restore::Archived),
+            Err(error) => return Err(error),
+        };
+        let read = || -> azure_core::Result<Restore> {
+            let metadata = got.metadata()?;
+            let until = metadata.get(UNTIL).and_then(|until| until.parse().ok()).unwrap_or(0);
+            let other = etag.is_some_and(|etag| metadata.get(COPY_OF).map(String::as_str) != Some(etag));
+            let pending = got.archive_status()?.is_some() || got.copy_status()? == Some(CopyStatus::Pending);
+            Ok(match pending {
+                _ if other => Restore::Archived,
+                true => Restore::InProgress,
+                false if until <= now_ms() => Restore::Archived,
+                false => Restore::Until(until),
+            })
+        };
+        read().map_err(|error| fault(&copy, &error))
+    }
+
+    /// [`Self::read_of`], from the restored copy where the blob itself is archived.
     async fn read(
+        &self,
+        key: &str,
+        etag: Option<&str>,
+        start: u64,
+        end: Option<u64>,
+    ) -> Result<ObjectStream, StoreError> {
+        match self.read_of(key, etag, start, end).await {
+            Err(StoreError::Archived(_)) if self.copy_state(key, etag).await?.is_readable() => {
+                self.read_of(&copy_name(key), None, start, end).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn read_of(
         &self,
         key: &str,
         etag: Option<&str>,
@@ -171,11 +251,15 @@ impl AzureStore {
 #[async_trait]
 impl Store for AzureStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.upload(key, bytes, None).await
+        self.upload(key, bytes, None, PutAs::default()).await
     }
 
     async fn put_if(&self, key: &str, bytes: Bytes, etag: Option<&str>) -> Result<(), StoreError> {
-        self.upload(key, bytes, etag).await
+        self.upload(key, bytes, etag, PutAs::default()).await
+    }
+
+    async fn put_as(&self, key: &str, bytes: Bytes, with: PutAs<'_>) -> Result<(), StoreError> {
+        self.upload(key, bytes, None, with).await
     }
 
     async fn range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
@@ -204,9 +288,18 @@ impl Store for AzureStore {
                 got.last_modified()?,
                 got.access_tier()?,
                 got.archive_status()?.is_some(),
+            )
+            .guarded(
+                got.immutability_policy_expires_on()?,
+                got.legal_hold()?,
+                got.encryption_scope()?,
             ))
         };
-        read().map_err(|error| fault(key, &error))
+        let mut head = read().map_err(|error| fault(key, &error))?;
+        if head.restore == Restore::Archived {
+            head.restore = self.copy_state(key, Some(&head.etag)).await?;
+        }
+        Ok(head)
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ObjectHead>, StoreError> {
@@ -214,12 +307,7 @@ impl Store for AzureStore {
     }
 
     async fn set_class(&self, key: &str, etag: &str, class: &str) -> Result<(), StoreError> {
-        let tier = match class.parse::<AccessTier>() {
-            Ok(AccessTier::UnknownValue(_)) | Err(_) => {
-                return Err(StoreError::NoClass { key: key.to_owned(), class: class.to_owned() });
-            }
-            Ok(tier) => tier,
-        };
+        let tier = tier_of(key, class)?;
         let head = self.head(key).await?;
         if head.etag != etag {
             return Err(StoreError::Precondition(key.to_owned()));
@@ -235,12 +323,86 @@ impl Store for AzureStore {
     }
 
     async fn delete_if(&self, key: &str, etag: &str) -> Result<(), StoreError> {
+        // A copy of what is deleted must not stay.
+        if self.current(key, etag).await?.class == AccessTier::Archive.as_ref() {
+            self.release(key).await?;
+        }
         let options =
             BlobClientDeleteOptions { if_match: Some(quoted(etag)), ..BlobClientDeleteOptions::default() };
         match self.blob(key)?.delete(Some(options)).await.map_err(|error| fault(key, &error)) {
             Err(StoreError::Precondition(key)) => Err(missing_or_changed(self, key).await),
             answer => answer.map(drop),
         }
+    }
+
+    async fn restore(
+        &self,
+        key: &str,
+        etag: &str,
+        speed: RestoreSpeed,
+        days: u32,
+    ) -> Result<Restore, StoreError> {
+        let head = self.current(key, etag).await?;
+        let until_ms = now_ms() + i64::from(days) * DAY_MS;
+        let metadata =
+            HashMap::from([(UNTIL.to_owned(), until_ms.to_string()), (COPY_OF.to_owned(), etag.to_owned())]);
+        let copy = self.blob(&copy_name(key))?;
+        match head.restore {
+            Restore::Online => return Ok(Restore::Online),
+            Restore::InProgress => return Err(StoreError::RestoreInProgress(key.to_owned())),
+            Restore::Until(_) => {
+                copy.set_metadata(&metadata, None).await.map_err(|error| fault(key, &error))?;
+                return Ok(Restore::Until(until_ms));
+            }
+            // What is left of an earlier restore is in the way.
+            Restore::Archived => self.release(key).await?,
+        }
+        let options = BlobClientStartCopyFromUrlOptions {
+            tier: Some(AccessTier::Hot),
+            rehydrate_priority: Some(match speed {
+                RestoreSpeed::Expedited => RehydratePriority::High,
+                RestoreSpeed::Standard | RestoreSpeed::Bulk => RehydratePriority::Standard,
+            }),
+            source_if_match: Some(quoted(etag)),
+            if_none_match: Some(Etag::from("*")),
+            metadata: Some(metadata),
+            ..BlobClientStartCopyFromUrlOptions::default()
+        };
+        let source = self.blob(key)?.url().to_string();
+        match copy.start_copy_from_url(source, Some(options)).await.map_err(|error| fault(key, &error)) {
+            Ok(_) => self.copy_state(key, Some(etag)).await,
+            Err(StoreError::Precondition(key)) => Err(StoreError::RestoreInProgress(key)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn release(&self, key: &str) -> Result<(), StoreError> {
+        let copy = copy_name(key);
+        match self.blob(&copy)?.delete(None).await.map_err(|error| fault(&copy, &error)) {
+            Ok(_) | Err(StoreError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn lock(&self, key: &str, etag: &str, mode: LockMode, until_ms: i64) -> Result<(), StoreError> {
+        let head = self.current(key, etag).await?;
+        if head.locked_until_ms.is_some_and(|is| is > until_ms) {
+            let why = "its retention would be shorter".to_owned();
+            return Err(StoreError::Locked { key: key.to_owned(), why });
+        }
+        let options = BlobClientSetImmutabilityPolicyOptions {
+            immutability_policy_mode: Some(policy_mode(mode)),
+            ..BlobClientSetImmutabilityPolicyOptions::default()
+        };
+        let until = time(key, until_ms)?;
+        let set = self.blob(key)?.set_immutability_policy(&until, Some(options)).await;
+        set.map(drop).map_err(|error| unsupported(fault(key, &error), "object lock"))
+    }
+
+    async fn hold(&self, key: &str, etag: &str, on: bool) -> Result<(), StoreError> {
+        self.current(key, etag).await?;
+        let set = self.blob(key)?.set_legal_hold(on, None).await;
+        set.map(drop).map_err(|error| unsupported(fault(key, &error), "legal hold"))
     }
 
     fn put_requests(&self, bytes: u64) -> u64 {
@@ -272,69 +434,12 @@ impl Pages for AzureStore {
     }
 }
 
-fn of_listing(item: BlobItem) -> Option<ObjectHead> {
-    let properties = item.properties?;
-    Some(head_of(
-        &item.name?,
-        properties.content_length,
-        properties.etag.map(|etag| etag.to_string()),
-        properties.creation_time,
-        properties.last_modified,
-        properties.access_tier.map(|tier| tier.to_string()),
-        properties.archive_status.is_some(),
-    ))
-}
-
-fn head_of(
-    key: &str,
-    size: Option<u64>,
-    etag: Option<String>,
-    created: Option<OffsetDateTime>,
-    modified: Option<OffsetDateTime>,
-    class: Option<String>,
-    rehydrating: bool,
-) -> ObjectHead {
-    let millis = |time: Option<OffsetDateTime>| time.map_or(0, |time| time.unix_timestamp() * 1000);
-    let class = class.unwrap_or_default();
-    let archived = class == AccessTier::Archive.as_ref();
-    ObjectHead {
-        key: key.to_owned(),
-        size: size.unwrap_or_default(),
-        etag: etag.unwrap_or_default().trim_matches('"').to_owned(),
-        identity: millis(created).to_string(),
-        modified_ms: millis(modified),
-        class,
-        restore: match (rehydrating, archived) {
-            (true, _) => Restore::InProgress,
-            (false, true) => Restore::Archived,
-            (false, false) => Restore::Online,
-        },
-    }
-}
-
-fn quoted(etag: &str) -> Etag {
-    Etag::from(format!("\"{etag}\""))
-}
-
-fn fault(key: &str, error: &azure_core::Error) -> StoreError {
-    let status = error.http_status().map(u16::from);
-    let why = chain(error);
-    match error.kind() {
-        ErrorKind::HttpResponse { error_code: Some(code), .. } => match code.as_str() {
-            "BlobArchived" | "BlobBeingRehydrated" => StoreError::Archived(key.to_owned()),
-            "ContainerNotFound" | "ContainerBeingDeleted" | "ContainerDisabled" => StoreError::Config(why),
-            "ServerBusy" => StoreError::Throttled { key: key.to_owned(), why },
-            _ => StoreError::of_status(key, status, why),
-        },
-        ErrorKind::Credential => StoreError::of_status(key, Some(401), why),
-        _ => StoreError::of_status(key, status, why),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use linchpin_config::{Place, Stores};
 
+    use super::*;
     use crate::{
         contract::{Lane, check_bucket, new_bucket, server, stores},
         weather::{WaitsAsAsked, check_weather},
@@ -354,6 +459,49 @@ mod tests {
     async fn the_emulator_keeps_the_contract() {
         let lane = Lane { online: Some("Cool"), archive: Some("Archive"), ..Lane::default() };
         check_bucket(place, &at(&server("LINCHPIN_TEST_AZURE")), lane).await;
+    }
+
+    /// The emulator copies nothing out of the archive tier, so the copy is put beside the blob here.
+    #[tokio::test]
+    async fn an_archived_blob_is_read_from_a_copy_beside_it() {
+        let settings = at(&server("LINCHPIN_TEST_AZURE")).azure;
+        let store = AzureStore::connect("devstoreaccount1", &new_bucket(), "r", &settings).unwrap();
+        store.create().await.unwrap();
+        store.put("online", Bytes::from_static(b"warm")).await.unwrap();
+        let online = store.head("online").await.unwrap().etag;
+        let speed = RestoreSpeed::Expedited;
+        assert_eq!(store.restore("online", &online, speed, 2).await.unwrap(), Restore::Online);
+        let with = PutAs { class: Some("Archive"), lock: None };
+        store.put_as("k", Bytes::from_static(b"cold"), with).await.unwrap();
+        let etag = store.head("k").await.unwrap().etag;
+        let asked = store.restore("k", &etag, speed, 2).await;
+        assert!(matches!(asked, Err(StoreError::Denied { .. })), "{asked:?}");
+        let wrong = store.restore("k", "0x0", speed, 2).await;
+        assert!(matches!(wrong, Err(StoreError::Precondition(_))), "{wrong:?}");
+
+        for (of, until, restore) in [
+            ("0x0", now_ms() + DAY_MS, Restore::Archived),
+            (etag.as_str(), now_ms() - 1, Restore::Archived),
+            (etag.as_str(), 32_503_680_000_000, Restore::Until(32_503_680_000_000)),
+        ] {
+            let metadata =
+                HashMap::from([(UNTIL.to_owned(), until.to_string()), (COPY_OF.to_owned(), of.to_owned())]);
+            let options =
+                BlobClientUploadOptions { metadata: Some(metadata), ..BlobClientUploadOptions::default() };
+            let copy = store.blob(&copy_name("k")).unwrap();
+            copy.upload(Bytes::from_static(b"cold").into(), Some(options)).await.unwrap();
+            let head = store.head("k").await.unwrap();
+            assert_eq!((head.class.as_str(), head.restore), ("Archive", restore));
+        }
+        assert_eq!(store.range("k", 1..3).await.unwrap(), "ol");
+        assert_eq!(store.list("k", None).await.unwrap().len(), 1, "the copy is not listed");
+        let shorter = store.restore("k", &etag, RestoreSpeed::Bulk, 9).await.unwrap();
+        assert!(matches!(shorter, Restore::Until(until) if until < 32_503_680_000_000), "{shorter:?}");
+        store.release("k").await.unwrap();
+        store.release("k").await.unwrap();
+        assert_eq!(store.head("k").await.unwrap().restore, Restore::Archived);
+        assert!(matches!(store.range("k", 0..9).await, Err(StoreError::Archived(_))));
+        store.delete_if("k", &etag).await.unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,13 +13,31 @@ const METADATA_HOSTS: &[&str] = &["metadata", "metadata.google.internal", "metad
 /// reached as `stores` says and otherwise as the environment does. Asks the bucket nothing: use
 /// [`crate::probe()`] for that.
 pub async fn connect(place: &Place, stores: &Stores) -> Result<Arc<dyn Store>, StoreError> {
+    connect_encrypted(place, stores, None).await
+}
+
+/// [`connect()`] to a store whose new objects are encrypted with a key of the provider's key service; a
+/// folder has none.
+pub async fn connect_encrypted(
+    place: &Place,
+    stores: &Stores,
+    key: Option<&str>,
+) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match place {
-        Place::Folder(path) => Arc::new(LocalStore::open(path)?),
-        Place::S3 { bucket, prefix } => Arc::new(S3Store::connect(bucket, prefix, &stores.s3).await?),
-        Place::Azure { account, container, prefix } => {
-            Arc::new(AzureStore::connect(account, container, prefix, &stores.azure)?)
+        Place::Folder(path) if key.is_none() => Arc::new(LocalStore::open(path)?),
+        Place::Folder(path) => {
+            let why = format!("the folder `{}` cannot be encrypted with a key", path.display());
+            return Err(StoreError::Config(why));
         }
-        Place::Gcs { bucket, prefix } => Arc::new(GcsStore::connect(bucket, prefix, &stores.gcs).await?),
+        Place::S3 { bucket, prefix } => {
+            Arc::new(S3Store::connect(bucket, prefix, &stores.s3).await?.encrypted(key))
+        }
+        Place::Azure { account, container, prefix } => {
+            Arc::new(AzureStore::connect(account, container, prefix, &stores.azure)?.encrypted(key))
+        }
+        Place::Gcs { bucket, prefix } => {
+            Arc::new(GcsStore::connect(bucket, prefix, &stores.gcs).await?.encrypted(key))
+        }
     })
 }
 

@@ -11,8 +11,8 @@ use futures::TryStreamExt as _;
 use linchpin_config::{Place, Stores};
 
 use crate::{
-    Counters, CountingStore, LIST_PAGE_MAX, LocalStore, MemoryStore, ObjectHead, ObjectStream, PART_BYTES,
-    ProbeError, Restore, Store, StoreError, connect, create_bucket, probe,
+    Counters, CountingStore, LIST_PAGE_MAX, LocalStore, LockMode, MemoryStore, ObjectHead, ObjectStream,
+    PART_BYTES, ProbeError, PutAs, Restore, Store, StoreError, connect, create_bucket, probe,
 };
 
 /// What a store is tried with. An unknown storage class is refused by all.
@@ -22,6 +22,10 @@ pub(crate) struct Lane {
     pub(crate) online: Option<&'static str>,
     /// One that is not, and has no way back here.
     pub(crate) archive: Option<&'static str>,
+    /// Legal holds are kept.
+    pub(crate) holds: bool,
+    /// Locks are kept.
+    pub(crate) locks: bool,
     /// The server is an emulation that completes and copies whatever the etag is, and lets two
     /// requests at once both win.
     pub(crate) lax: bool,
@@ -39,6 +43,13 @@ pub(crate) async fn check<S: Store + 'static>(store: Arc<S>, lane: Lane) {
     odd_keys(&*store).await;
     large(&*store, lane).await;
     storage_classes(&*store, lane).await;
+    put_classes(&*store, lane).await;
+    if lane.holds {
+        holds(&*store).await;
+    }
+    if lane.locks {
+        locks(&*store).await;
+    }
     listing(&*store).await;
     paging(&*store).await;
     if !lane.lax {
@@ -202,6 +213,55 @@ async fn storage_classes<S: Store>(store: &S, lane: Lane) {
     }
     let etag = store.head("t/one").await.unwrap().etag;
     store.delete_if("t/one", &etag).await.unwrap();
+}
+
+/// An object can be put into its class at once.
+async fn put_classes<S: Store>(store: &S, lane: Lane) {
+    let unknown = PutAs { class: Some("LUKEWARM"), lock: None };
+    let refused = store.put_as("d/none", bytes("x"), unknown).await;
+    assert!(matches!(refused, Err(StoreError::NoClass { .. })), "{refused:?}");
+    for (class, restore) in [(lane.online, Restore::Online), (lane.archive, Restore::Archived)] {
+        let Some(class) = class else { continue };
+        store.put_as("d/one", bytes("cold"), PutAs { class: Some(class), lock: None }).await.unwrap();
+        let again = store.put_as("d/one", bytes("cold"), PutAs { class: Some(class), lock: None }).await;
+        assert!(matches!(again, Err(StoreError::Precondition(_))), "{again:?}");
+        let head = store.head("d/one").await.unwrap();
+        assert_eq!((head.class.as_str(), head.restore), (class, restore));
+        store.delete_if("d/one", &head.etag).await.unwrap();
+    }
+}
+
+/// What is held is not deleted.
+pub(crate) async fn holds<S: Store>(store: &S) {
+    store.put("g/one", bytes("evidence")).await.unwrap();
+    let head = store.head("g/one").await.unwrap();
+    assert!(!head.held && head.locked_until_ms.is_none(), "{head:?}");
+    store.hold("g/one", &head.etag, true).await.unwrap();
+    let held = store.head("g/one").await.unwrap();
+    assert!(held.held, "{held:?}");
+    let deleted = store.delete_if("g/one", &held.etag).await;
+    assert!(matches!(deleted, Err(StoreError::Locked { .. })), "{deleted:?}");
+    store.hold("g/one", &held.etag, false).await.unwrap();
+    let free = store.head("g/one").await.unwrap();
+    assert!(!free.held, "{free:?}");
+    store.delete_if("g/one", &free.etag).await.unwrap();
+}
+
+/// What is locked is not deleted, and a lock grows.
+pub(crate) async fn locks<S: Store>(store: &S) {
+    let day_ms = 24 * 3_600_000;
+    store.put("g/now", bytes("x")).await.unwrap();
+    let head = store.head("g/now").await.unwrap();
+    let until = (head.modified_ms / 1000 + 86_400) * 1000;
+    let with = PutAs { class: None, lock: Some((LockMode::Governance, until)) };
+    store.put_as("g/two", bytes("evidence"), with).await.unwrap();
+    let head = store.head("g/two").await.unwrap();
+    assert_eq!(head.locked_until_ms, Some(until));
+    let deleted = store.delete_if("g/two", &head.etag).await;
+    assert!(matches!(deleted, Err(StoreError::Locked { .. })), "{deleted:?}");
+    store.lock("g/two", &head.etag, LockMode::Governance, until + day_ms).await.unwrap();
+    let head = store.head("g/two").await.unwrap();
+    assert_eq!(head.locked_until_ms, Some(until + day_ms));
 }
 
 async fn listing<S: Store>(store: &S) {

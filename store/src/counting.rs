@@ -12,15 +12,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
-use crate::{ObjectHead, ObjectStream, Store, StoreError};
+use crate::{LockMode, ObjectHead, ObjectStream, PutAs, Restore, RestoreSpeed, Store, StoreError};
 
 /// Requests sent and bytes moved since the start; refused requests count, as they are billed. What an
 /// SDK repeats by itself is not seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Puts, conditional or not, and changes of the storage class. The parts of a large object count
-    /// one by one.
+    /// Puts, conditional or not, changes of the storage class, locks and holds. The parts of a large
+    /// object count one by one.
     pub puts: u64,
+    /// Restores asked for.
+    pub restores: u64,
     /// Range reads and streams.
     pub gets: u64,
     /// Heads.
@@ -42,6 +44,7 @@ pub struct Counters(Arc<Cells>);
 #[derive(Debug, Default)]
 struct Cells {
     puts: AtomicU64,
+    restores: AtomicU64,
     gets: AtomicU64,
     heads: AtomicU64,
     lists: AtomicU64,
@@ -55,6 +58,7 @@ impl Counters {
     pub fn add(&self, more: &Counts) {
         let cells = &self.0;
         cells.puts.fetch_add(more.puts, Relaxed);
+        cells.restores.fetch_add(more.restores, Relaxed);
         cells.gets.fetch_add(more.gets, Relaxed);
         cells.heads.fetch_add(more.heads, Relaxed);
         cells.lists.fetch_add(more.lists, Relaxed);
@@ -68,6 +72,7 @@ impl Counters {
         let cells = &self.0;
         Counts {
             puts: cells.puts.load(Relaxed),
+            restores: cells.restores.load(Relaxed),
             gets: cells.gets.load(Relaxed),
             heads: cells.heads.load(Relaxed),
             lists: cells.lists.load(Relaxed),
@@ -141,6 +146,36 @@ impl<S: Store> Store for CountingStore<S> {
         self.inner.set_class(key, etag, class).await
     }
 
+    async fn put_as(&self, key: &str, bytes: Bytes, with: PutAs<'_>) -> Result<(), StoreError> {
+        self.wrote(&bytes);
+        self.inner.put_as(key, bytes, with).await
+    }
+
+    async fn restore(
+        &self,
+        key: &str,
+        etag: &str,
+        speed: RestoreSpeed,
+        days: u32,
+    ) -> Result<Restore, StoreError> {
+        self.counters.0.restores.fetch_add(1, Relaxed);
+        self.inner.restore(key, etag, speed, days).await
+    }
+
+    async fn release(&self, key: &str) -> Result<(), StoreError> {
+        self.inner.release(key).await
+    }
+
+    async fn lock(&self, key: &str, etag: &str, mode: LockMode, until_ms: i64) -> Result<(), StoreError> {
+        self.counters.0.puts.fetch_add(1, Relaxed);
+        self.inner.lock(key, etag, mode, until_ms).await
+    }
+
+    async fn hold(&self, key: &str, etag: &str, on: bool) -> Result<(), StoreError> {
+        self.counters.0.puts.fetch_add(1, Relaxed);
+        self.inner.hold(key, etag, on).await
+    }
+
     async fn delete_if(&self, key: &str, etag: &str) -> Result<(), StoreError> {
         self.counters.0.deletes.fetch_add(1, Relaxed);
         self.inner.delete_if(key, etag).await
@@ -167,8 +202,16 @@ mod tests {
         let etag = store.head("a").await.unwrap().etag;
         store.list("", None).await.unwrap();
         store.delete_if("a", &etag).await.unwrap();
-        let expected =
-            Counts { puts: 2, gets: 1, heads: 1, lists: 1, deletes: 1, bytes_read: 2, bytes_written: 10 };
+        let expected = Counts {
+            puts: 2,
+            restores: 0,
+            gets: 1,
+            heads: 1,
+            lists: 1,
+            deletes: 1,
+            bytes_read: 2,
+            bytes_written: 10,
+        };
         assert_eq!(counters.get(), expected);
     }
 }

@@ -18,6 +18,28 @@ pub enum StoreError {
     /// The object lies in an archive class: reads need a restore first.
     #[error("`{0}` is archived and must be restored before it can be read")]
     Archived(String),
+    /// A restore of it is under way: wait for that one.
+    #[error("`{0}` is being restored already")]
+    RestoreInProgress(String),
+    /// No expedited restore can be had now (or ever, of this class): take a slower one or try later.
+    #[error("`{0}` cannot be restored fast now\nhint: take the speed `standard`")]
+    NoExpedited(String),
+    /// A lock or a legal hold is on the object, or a lock would become shorter.
+    #[error("`{key}` is locked: {why}")]
+    Locked {
+        /// Key that was asked for.
+        key: String,
+        /// What the provider says.
+        why: String,
+    },
+    /// The store has no such operation.
+    #[error("the store of `{key}` has no {what}")]
+    Unsupported {
+        /// Key that was asked for.
+        key: String,
+        /// The operation.
+        what: &'static str,
+    },
     /// The store has no such storage class, or none at all.
     #[error("the store of `{key}` has no storage class `{class}`")]
     NoClass {

@@ -8,6 +8,9 @@
 //! - *Listing*: lexicographic order of UTF-8; `lexicographicStart` is inclusive.
 //! - *Restore*: none is needed, every class is read in milliseconds.
 //! - *Class*: a rewrite, which makes a new generation.
+//! - *Lock, hold*: object retention and the temporary hold, by `ifGenerationMatch`. A guarded object can
+//!   be neither deleted nor written over, so its class is not changed either.
+//! - *Encryption*: the archive's Cloud KMS key on every write and rewrite.
 //! - *Throttling*: exponential pauses; the service asks for no `Retry-After`, and the SDK reads none.
 
 use std::{future::Future, ops::Range, sync::Arc};
@@ -24,16 +27,20 @@ use google_cloud_gax::{
 };
 use google_cloud_storage::{
     client::{Storage, StorageControl},
-    model::{Bucket, Object, RewriteObjectRequest},
+    model::{
+        Bucket, Object, RewriteObjectRequest, UpdateObjectRequest,
+        object::{Retention, retention::Mode},
+    },
     model_ext::ReadRange,
     read_resume_policy::NeverResume,
     retry_policy::RetryableErrors,
 };
+use google_cloud_wkt::{FieldMask, Timestamp};
 use linchpin_config::GcsStore as Settings;
 use tokio::time::timeout;
 
 use crate::{
-    ObjectHead, ObjectStream, PART_BYTES, Restore, Store, StoreError,
+    LockMode, ObjectHead, ObjectStream, PART_BYTES, PutAs, Restore, RestoreSpeed, Store, StoreError,
     connect::{endpoint, secret},
     error::chain,
     keys::Keys,
@@ -60,6 +67,8 @@ pub struct GcsStore {
     bucket: String,
     keys: Keys,
     tokens: Arc<Tokens>,
+    /// Cloud KMS key of new objects; the bucket's default when `None`.
+    kms: Option<Arc<str>>,
 }
 
 impl GcsStore {
@@ -90,7 +99,14 @@ impl GcsStore {
             bucket: format!("{BUCKETS}{bucket}"),
             keys: Keys::new(prefix),
             tokens: Arc::default(),
+            kms: None,
         })
+    }
+
+    /// The same bucket, whose new objects are encrypted with a Cloud KMS key.
+    #[must_use]
+    pub fn encrypted(self, key: Option<&str>) -> Self {
+        Self { kms: key.map(Arc::from), ..self }
     }
 
     /// Creates the bucket, unless it is there, in the project that the environment names.
@@ -108,12 +124,41 @@ impl GcsStore {
     }
 
     /// Writes an object over the generation, or over none.
-    async fn write(&self, key: &str, bytes: Bytes, generation: i64) -> Result<(), StoreError> {
+    async fn write(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        generation: i64,
+        with: PutAs<'_>,
+    ) -> Result<(), StoreError> {
         let name = self.keys.name(key)?;
-        let write = self.data.write_object(&self.bucket, name, bytes).set_if_generation_match(generation);
+        let mut write = self.data.write_object(&self.bucket, name, bytes).set_if_generation_match(generation);
+        if let Some(class) = with.class {
+            write = write.set_storage_class(known(key, class)?);
+        }
+        if let Some((mode, until_ms)) = with.lock {
+            write = write.set_retention(retention(key, mode, until_ms)?);
+        }
+        if let Some(kms) = &self.kms {
+            write = write.set_kms_key(&**kms);
+        }
         match Box::pin(in_time(key, write.send_unbuffered())).await {
             // Gone is not what the caller saw either.
             Err(StoreError::NotFound(key)) if generation != 0 => Err(StoreError::Precondition(key)),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Changes fields of an object's metadata, by their names.
+    async fn update(&self, key: &str, etag: &str, object: Object, fields: &[&str]) -> Result<(), StoreError> {
+        let object = object.set_bucket(&self.bucket).set_name(self.keys.name(key)?);
+        let request = UpdateObjectRequest::new()
+            .set_object(object)
+            .set_if_generation_match(generation(key, etag)?)
+            .set_update_mask(FieldMask::default().set_paths(fields.iter().copied()));
+        let update = self.control.update_object().with_request(request).with_idempotency(true);
+        match in_time(key, update.with_attempt_timeout(ATTEMPT_TIME_MAX).send()).await {
+            Err(StoreError::Precondition(key)) => Err(missing_or_changed(self, key).await),
             answer => answer.map(drop),
         }
     }
@@ -155,12 +200,16 @@ impl GcsStore {
 #[async_trait]
 impl Store for GcsStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.write(key, bytes, 0).await
+        self.write(key, bytes, 0, PutAs::default()).await
     }
 
     async fn put_if(&self, key: &str, bytes: Bytes, etag: Option<&str>) -> Result<(), StoreError> {
         let generation = etag.map_or(Ok(0), |etag| generation(key, etag))?;
-        self.write(key, bytes, generation).await
+        self.write(key, bytes, generation, PutAs::default()).await
+    }
+
+    async fn put_as(&self, key: &str, bytes: Bytes, with: PutAs<'_>) -> Result<(), StoreError> {
+        self.write(key, bytes, 0, with).await
     }
 
     async fn range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
@@ -186,9 +235,7 @@ impl Store for GcsStore {
     }
 
     async fn set_class(&self, key: &str, etag: &str, class: &str) -> Result<(), StoreError> {
-        if !CLASSES.contains(&class) {
-            return Err(StoreError::NoClass { key: key.to_owned(), class: class.to_owned() });
-        }
+        let class = known(key, class)?;
         let (name, generation) = (self.keys.name(key)?, generation(key, etag)?);
         let mut request = RewriteObjectRequest::new()
             .set_source_bucket(&self.bucket)
@@ -198,6 +245,9 @@ impl Store for GcsStore {
             .set_destination_name(&name)
             .set_destination(Object::new().set_storage_class(class))
             .set_if_generation_match(generation);
+        if let Some(kms) = &self.kms {
+            request = request.set_destination_kms_key(&**kms);
+        }
         // A large object takes several calls, each with the token of the one before.
         loop {
             let rewrite = self.control.rewrite_object().with_request(request.clone()).with_idempotency(true);
@@ -216,6 +266,20 @@ impl Store for GcsStore {
             Err(StoreError::Precondition(key)) => Err(missing_or_changed(self, key).await),
             answer => answer,
         }
+    }
+
+    async fn restore(&self, key: &str, etag: &str, _: RestoreSpeed, _: u32) -> Result<Restore, StoreError> {
+        let is = self.head(key).await?.etag;
+        if is == etag { Ok(Restore::Online) } else { Err(StoreError::Precondition(key.to_owned())) }
+    }
+
+    async fn lock(&self, key: &str, etag: &str, mode: LockMode, until_ms: i64) -> Result<(), StoreError> {
+        let object = Object::new().set_retention(retention(key, mode, until_ms)?);
+        self.update(key, etag, object, &["retention"]).await
+    }
+
+    async fn hold(&self, key: &str, etag: &str, on: bool) -> Result<(), StoreError> {
+        self.update(key, etag, Object::new().set_temporary_hold(on), &["temporary_hold"]).await
     }
 
     fn put_requests(&self, bytes: u64) -> u64 {
@@ -275,6 +339,21 @@ fn generation(key: &str, etag: &str) -> Result<i64, StoreError> {
     generation.ok_or_else(|| StoreError::Precondition(key.to_owned()))
 }
 
+fn known<'c>(key: &str, class: &'c str) -> Result<&'c str, StoreError> {
+    let unknown = || StoreError::NoClass { key: key.to_owned(), class: class.to_owned() };
+    CLASSES.contains(&class).then_some(class).ok_or_else(unknown)
+}
+
+fn retention(key: &str, mode: LockMode, until_ms: i64) -> Result<Retention, StoreError> {
+    let until =
+        Timestamp::new(until_ms.div_euclid(1000), 0).map_err(|error| StoreError::failed(key, error))?;
+    let mode = match mode {
+        LockMode::Governance => Mode::Unlocked,
+        LockMode::Compliance => Mode::Locked,
+    };
+    Ok(Retention::new().set_mode(mode).set_retain_until_time(until))
+}
+
 fn of_object(key: String, object: &Object) -> ObjectHead {
     let generation = object.generation.to_string();
     let modified = object.update_time.as_ref().or(object.create_time.as_ref());
@@ -286,6 +365,13 @@ fn of_object(key: String, object: &Object) -> ObjectHead {
         modified_ms: modified.map_or(0, |t| t.seconds() * 1000 + i64::from(t.nanos()) / 1_000_000),
         class: object.storage_class.clone(),
         restore: Restore::Online,
+        locked_until_ms: object
+            .retention
+            .as_ref()
+            .and_then(|retention| retention.retain_until_time)
+            .map(|until| until.seconds() * 1000),
+        held: object.temporary_hold || object.event_based_hold == Some(true),
+        encryption: Some(object.kms_key.clone()).filter(|key| !key.is_empty()),
     }
 }
 
@@ -305,6 +391,10 @@ fn fault(key: &str, error: &google_cloud_storage::Error) -> StoreError {
     let why = chain(error);
     if status == Some(404) && why.contains("bucket does not exist") {
         return StoreError::Config(why);
+    }
+    let guarded = ["retention", "hold"].iter().any(|guard| why.to_ascii_lowercase().contains(guard));
+    if status == Some(403) && guarded {
+        return StoreError::Locked { key: key.to_owned(), why };
     }
     StoreError::of_status(key, status, why)
 }
@@ -328,7 +418,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_tests_own_server_keeps_the_contract() {
-        let lane = Lane { online: Some("ARCHIVE"), ..Lane::default() };
+        let lane = Lane { online: Some("ARCHIVE"), holds: true, ..Lane::default() };
         check_bucket(place, &at(&server("LINCHPIN_TEST_GCS")), lane).await;
     }
 

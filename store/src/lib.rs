@@ -17,6 +17,7 @@ mod gcs;
 mod keys;
 mod local;
 mod memory;
+pub mod model;
 mod pages;
 mod probe;
 mod resume;
@@ -27,12 +28,14 @@ mod store;
 mod weather;
 
 pub use azure::AzureStore;
-pub use connect::{connect, create_bucket};
+pub use connect::{connect, connect_encrypted, create_bucket};
 pub use counting::{Counters, CountingStore, Counts};
 pub use error::StoreError;
 pub use gcs::GcsStore;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
-pub use probe::{ProbeError, probe};
+pub use probe::{ProbeError, clock_ms, probe};
 pub use s3::S3Store;
-pub use store::{LIST_PAGE_MAX, ObjectHead, ObjectStream, PART_BYTES, Restore, Store};
+pub use store::{
+    LIST_PAGE_MAX, LockMode, ObjectHead, ObjectStream, PART_BYTES, PutAs, Restore, RestoreSpeed, Store,
+};

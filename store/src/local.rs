@@ -23,7 +23,7 @@ use tokio::io::AsyncReadExt as _;
 use ulid::Ulid;
 
 use crate::{
-    LIST_PAGE_MAX, ObjectHead, ObjectStream, Restore, Store, StoreError,
+    LIST_PAGE_MAX, ObjectHead, ObjectStream, PutAs, Store, StoreError,
     durable::{Publish, create_folder, publish, sync_parent},
 };
 
@@ -250,6 +250,16 @@ impl Store for LocalStore {
         if is == etag { Ok(()) } else { Err(StoreError::Precondition(key.to_owned())) }
     }
 
+    async fn put_as(&self, key: &str, bytes: Bytes, with: PutAs<'_>) -> Result<(), StoreError> {
+        if with.lock.is_some() {
+            return Err(StoreError::Unsupported { key: key.to_owned(), what: "object lock" });
+        }
+        match with.class {
+            None | Some(CLASS) => self.put(key, bytes).await,
+            Some(class) => Err(StoreError::NoClass { key: key.to_owned(), class: class.to_owned() }),
+        }
+    }
+
     async fn delete_if(&self, key: &str, etag: &str) -> Result<(), StoreError> {
         let (owned, etag) = (key.to_owned(), etag.to_owned());
         self.blocking(key, move |store| store.delete(&owned, &etag)).await
@@ -342,15 +352,7 @@ impl Page<'_> {
 /// The etag is made of size and modification time, which moves forward with every replace.
 fn head_of(key: &str, size: u64, modified: u128) -> ObjectHead {
     let etag = format!("{size:x}-{modified:x}");
-    ObjectHead {
-        key: key.to_owned(),
-        size,
-        identity: etag.clone(),
-        etag,
-        modified_ms: (modified / 1_000_000) as i64,
-        class: CLASS.to_owned(),
-        restore: Restore::Online,
-    }
+    ObjectHead::plain(key.to_owned(), size, etag, (modified / 1_000_000) as i64, CLASS)
 }
 
 fn sweep(folder: &Path, before: SystemTime) -> io::Result<usize> {

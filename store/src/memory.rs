@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use crate::{LIST_PAGE_MAX, ObjectHead, ObjectStream, Restore, Store, StoreError, keys::Keys};
+use crate::{LIST_PAGE_MAX, ObjectHead, ObjectStream, PutAs, Restore, Store, StoreError, keys::Keys};
 
 /// The class of a new object.
 const CLASS: &str = "STANDARD";
@@ -94,15 +94,7 @@ impl Store for MemoryStore {
         }
         let etag = ulid::Ulid::new().to_string();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let head = ObjectHead {
-            key: name.clone(),
-            size: bytes.len() as u64,
-            identity: etag.clone(),
-            etag,
-            modified_ms: now.as_millis() as i64,
-            class: CLASS.to_owned(),
-            restore: Restore::Online,
-        };
+        let head = ObjectHead::plain(name.clone(), bytes.len() as u64, etag, now.as_millis() as i64, CLASS);
         objects.insert(name, Object { head, bytes });
         Ok(())
     }
@@ -149,6 +141,19 @@ impl Store for MemoryStore {
             object.head.restore = if class == CLASS { Restore::Online } else { Restore::Archived };
             Some(object)
         })
+    }
+
+    async fn put_as(&self, key: &str, bytes: Bytes, with: PutAs<'_>) -> Result<(), StoreError> {
+        let class = with.class.unwrap_or(CLASS);
+        if with.lock.is_some() {
+            return Err(StoreError::Unsupported { key: key.to_owned(), what: "object lock" });
+        }
+        if ![CLASS, ARCHIVE_CLASS].contains(&class) {
+            return Err(StoreError::NoClass { key: key.to_owned(), class: class.to_owned() });
+        }
+        self.put(key, bytes).await?;
+        let etag = self.head(key).await?.etag;
+        self.set_class(key, &etag, class).await
     }
 
     async fn delete_if(&self, key: &str, etag: &str) -> Result<(), StoreError> {

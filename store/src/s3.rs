@@ -12,7 +12,14 @@
 //! - *Class*: the object is copied onto itself (`x-amz-copy-source-if-match`), up to 5 GiB.
 //! - *Delete*: `If-Match` on `DeleteObject`. Look-alikes may ignore it, and then only the `HEAD`
 //!   before guards it: between the two an unchanged etag is not certain.
+//! - *Versions*: a bucket with Object Lock keeps versions. There, deleting and changing the class
+//!   remove the version that they mean, as a delete marker or a newer version would leave it to be
+//!   paid for. What a lock keeps of it is left to a lifecycle rule for noncurrent versions.
+//! - *Restore, lock, hold*: `RestoreObject`, `PutObjectRetention` and `PutObjectLegalHold` know no
+//!   condition on the etag, so it is compared before them.
+//! - *Encryption*: `aws:kms` with the archive's key on every write and copy.
 
+mod terms;
 mod wire;
 
 use std::{ops::Range, sync::Arc};
@@ -27,20 +34,24 @@ use aws_sdk_s3::{
         retry::{RetryConfig, RetryPartition},
         timeout::TimeoutConfig,
     },
-    primitives::ByteStream,
+    operation::head_object::HeadObjectOutput,
+    primitives::{ByteStream, DateTime},
     types::{
         BucketLocationConstraint, ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart,
-        CreateBucketConfiguration, MetadataDirective, OptionalObjectAttributes, StorageClass,
+        CreateBucketConfiguration, GlacierJobParameters, MetadataDirective, ObjectLockLegalHold,
+        ObjectLockLegalHoldStatus, ObjectLockRetention, ObjectLockRetentionMode, OptionalObjectAttributes,
+        RestoreRequest, ServerSideEncryption,
     },
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use linchpin_config::{AssumeRole, S3Store as Settings};
+use terms::{Condition, class_of, is_guarded, tier_of, version};
 use tokio::time::sleep;
 use wire::{Fault, RetryAfter, body, encoded, of_head, of_listing, quoted};
 
 use crate::{
-    ObjectHead, ObjectStream, PART_BYTES, Store, StoreError,
+    LockMode, ObjectHead, ObjectStream, PART_BYTES, PutAs, Restore, RestoreSpeed, Store, StoreError,
     connect::{endpoint, secret},
     error::chain,
     keys::Keys,
@@ -64,6 +75,8 @@ pub struct S3Store {
     bucket: String,
     keys: Keys,
     tokens: Arc<Tokens>,
+    /// KMS key that objects are encrypted with; the bucket's default when `None`.
+    key: Option<Arc<str>>,
 }
 
 impl S3Store {
@@ -131,7 +144,19 @@ impl S3Store {
             bucket: bucket.to_owned(),
             keys: Keys::new(prefix),
             tokens: Arc::default(),
+            key: None,
         })
+    }
+
+    /// The same bucket, whose new objects are encrypted with a KMS key.
+    #[must_use]
+    pub fn encrypted(self, key: Option<&str>) -> Self {
+        Self { key: key.map(Arc::from), ..self }
+    }
+
+    fn encryption(&self) -> (Option<ServerSideEncryption>, Option<String>) {
+        let key = self.key.as_deref();
+        (key.map(|_| ServerSideEncryption::AwsKms), key.map(str::to_owned))
     }
 
     /// Creates the bucket, unless it is there.
@@ -149,8 +174,11 @@ impl S3Store {
     }
 
     /// Sends an object; another request under way to the same name is waited for.
-    async fn upload(&self, key: &str, bytes: Bytes, condition: Condition) -> Result<(), StoreError> {
+    async fn upload(&self, key: &str, bytes: Bytes, condition: Condition<'_>) -> Result<(), StoreError> {
         let name = self.keys.name(key)?;
+        if let Some(class) = condition.with.class {
+            class_of(key, class)?;
+        }
         let mut repeat = 0;
         loop {
             let sent = if bytes.len() <= PART_BYTES {
@@ -172,10 +200,16 @@ impl S3Store {
         }
     }
 
-    async fn whole(&self, name: &str, bytes: Bytes, condition: &Condition) -> Result<(), Fault> {
+    async fn whole(&self, name: &str, bytes: Bytes, condition: &Condition<'_>) -> Result<(), Fault> {
         let put = self.client.put_object().bucket(&self.bucket).key(name);
+        let (encryption, key) = self.encryption();
         put.set_if_none_match(condition.none_match())
             .set_if_match(condition.if_match())
+            .set_storage_class(condition.class())
+            .set_object_lock_mode(condition.lock_mode())
+            .set_object_lock_retain_until_date(condition.lock_until())
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(key)
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .body(ByteStream::from(bytes))
             .send()
@@ -183,9 +217,18 @@ impl S3Store {
         Ok(())
     }
 
-    async fn parts(&self, name: &str, bytes: &Bytes, condition: &Condition) -> Result<(), Fault> {
+    async fn parts(&self, name: &str, bytes: &Bytes, condition: &Condition<'_>) -> Result<(), Fault> {
         let create = self.client.create_multipart_upload().bucket(&self.bucket).key(name);
-        let created = create.checksum_algorithm(ChecksumAlgorithm::Crc32).send().await?;
+        let (encryption, key) = self.encryption();
+        let created = create
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .set_storage_class(condition.class())
+            .set_object_lock_mode(condition.lock_mode())
+            .set_object_lock_retain_until_date(condition.lock_until())
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(key)
+            .send()
+            .await?;
         let id = created.upload_id.ok_or_else(|| Fault::of_answer("no upload id"))?;
         let done = self.send_parts(name, &id, bytes, condition).await;
         if done.is_err() {
@@ -203,7 +246,7 @@ impl S3Store {
         name: &str,
         id: &str,
         bytes: &Bytes,
-        condition: &Condition,
+        condition: &Condition<'_>,
     ) -> Result<(), Fault> {
         let sending = (0..bytes.len()).step_by(PART_BYTES).zip(1..).map(|(start, number)| {
             let part = bytes.slice(start..bytes.len().min(start + PART_BYTES));
@@ -227,6 +270,23 @@ impl S3Store {
             .set_if_match(condition.if_match())
             .send()
             .await?;
+        Ok(())
+    }
+
+    /// The head of an object whose etag is `etag`.
+    async fn current(&self, key: &str, name: &str, etag: &str) -> Result<HeadObjectOutput, StoreError> {
+        let head = self.client.head_object().bucket(&self.bucket).key(name);
+        let head = head.send().await.map_err(|error| Fault::from(error).of(key))?;
+        if of_head(key, &head).etag == etag {
+            Ok(head)
+        } else {
+            Err(StoreError::Precondition(key.to_owned()))
+        }
+    }
+
+    async fn delete_version(&self, key: &str, name: &str, version: &str) -> Result<(), StoreError> {
+        let delete = self.client.delete_object().bucket(&self.bucket).key(name).version_id(version);
+        delete.send().await.map_err(|error| Fault::from(error).of(key))?;
         Ok(())
     }
 
@@ -271,12 +331,15 @@ async fn assume(role: &AssumeRole, shared: &SdkConfig) -> Result<SdkConfig, Stor
 #[async_trait]
 impl Store for S3Store {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.upload(key, bytes, Condition::Absent).await
+        self.upload(key, bytes, Condition::default()).await
     }
 
     async fn put_if(&self, key: &str, bytes: Bytes, etag: Option<&str>) -> Result<(), StoreError> {
-        let condition = etag.map_or(Condition::Absent, |etag| Condition::Is(quoted(etag)));
-        self.upload(key, bytes, condition).await
+        self.upload(key, bytes, Condition { is: etag.map(quoted), ..Condition::default() }).await
+    }
+
+    async fn put_as(&self, key: &str, bytes: Bytes, with: PutAs<'_>) -> Result<(), StoreError> {
+        self.upload(key, bytes, Condition { with, ..Condition::default() }).await
     }
 
     async fn range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
@@ -303,26 +366,94 @@ impl Store for S3Store {
     }
 
     async fn set_class(&self, key: &str, etag: &str, class: &str) -> Result<(), StoreError> {
-        let name = self.keys.name(key)?;
-        let known = StorageClass::try_parse(class)
-            .map_err(|_| StoreError::NoClass { key: key.to_owned(), class: class.to_owned() })?;
+        let (name, known) = (self.keys.name(key)?, class_of(key, class)?);
+        let (encryption, kms) = self.encryption();
         let copy = self.client.copy_object().bucket(&self.bucket).key(&name);
-        copy.copy_source(format!("{}/{}", self.bucket, encoded(&name)))
+        let copied = copy
+            .copy_source(format!("{}/{}", self.bucket, encoded(&name)))
             .copy_source_if_match(quoted(etag))
             .metadata_directive(MetadataDirective::Copy)
             .storage_class(known)
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(kms)
             .send()
             .await
             .map_err(|error| Fault::from(error).of(key))?;
-        Ok(())
+        match version(copied.copy_source_version_id.as_deref()) {
+            Some(old) => match self.delete_version(key, &name, old).await {
+                Err(StoreError::Locked { .. }) => Ok(()),
+                answer => answer,
+            },
+            None => Ok(()),
+        }
     }
 
     async fn delete_if(&self, key: &str, etag: &str) -> Result<(), StoreError> {
-        if self.head(key).await?.etag != etag {
-            return Err(StoreError::Precondition(key.to_owned()));
+        let name = self.keys.name(key)?;
+        let head = self.current(key, &name, etag).await?;
+        if let Some(version) = version(head.version_id.as_deref()) {
+            return match self.delete_version(key, &name, version).await {
+                // Not every server says why.
+                Err(StoreError::Denied { key, why }) if is_guarded(&head) => {
+                    Err(StoreError::Locked { key, why })
+                }
+                answer => answer,
+            };
         }
-        let delete = self.client.delete_object().bucket(&self.bucket).key(self.keys.name(key)?);
+        let delete = self.client.delete_object().bucket(&self.bucket).key(name);
         delete.if_match(quoted(etag)).send().await.map_err(|error| Fault::from(error).of(key))?;
+        Ok(())
+    }
+
+    async fn restore(
+        &self,
+        key: &str,
+        etag: &str,
+        speed: RestoreSpeed,
+        days: u32,
+    ) -> Result<Restore, StoreError> {
+        let name = self.keys.name(key)?;
+        let head = of_head(key, &self.current(key, &name, etag).await?);
+        match head.restore {
+            Restore::Online => return Ok(Restore::Online),
+            Restore::InProgress => return Err(StoreError::RestoreInProgress(key.to_owned())),
+            Restore::Archived | Restore::Until(_) => {}
+        }
+        let days = i32::try_from(days).unwrap_or(i32::MAX);
+        let tier = GlacierJobParameters::builder().tier(tier_of(speed)).build();
+        let tier = tier.map_err(|error| StoreError::failed(key, error))?;
+        let request = RestoreRequest::builder().days(days).glacier_job_parameters(tier).build();
+        let restore = self.client.restore_object().bucket(&self.bucket).key(&name).restore_request(request);
+        restore.send().await.map_err(|error| Fault::from(error).of(key))?;
+        Ok(self.head(key).await?.restore)
+    }
+
+    async fn lock(&self, key: &str, etag: &str, mode: LockMode, until_ms: i64) -> Result<(), StoreError> {
+        let name = self.keys.name(key)?;
+        let head = of_head(key, &self.current(key, &name, etag).await?);
+        if head.locked_until_ms.is_some_and(|is| is > until_ms) {
+            let why = "its retention would be shorter".to_owned();
+            return Err(StoreError::Locked { key: key.to_owned(), why });
+        }
+        let retention = ObjectLockRetention::builder()
+            .mode(match mode {
+                LockMode::Governance => ObjectLockRetentionMode::Governance,
+                LockMode::Compliance => ObjectLockRetentionMode::Compliance,
+            })
+            .retain_until_date(DateTime::from_millis(until_ms))
+            .build();
+        let put = self.client.put_object_retention().bucket(&self.bucket).key(name).retention(retention);
+        put.send().await.map_err(|error| Fault::from(error).of(key))?;
+        Ok(())
+    }
+
+    async fn hold(&self, key: &str, etag: &str, on: bool) -> Result<(), StoreError> {
+        let name = self.keys.name(key)?;
+        self.current(key, &name, etag).await?;
+        let status = if on { ObjectLockLegalHoldStatus::On } else { ObjectLockLegalHoldStatus::Off };
+        let hold = ObjectLockLegalHold::builder().status(status).build();
+        let put = self.client.put_object_legal_hold().bucket(&self.bucket).key(name).legal_hold(hold);
+        put.send().await.map_err(|error| Fault::from(error).of(key))?;
         Ok(())
     }
 
@@ -348,36 +479,13 @@ impl Pages for S3Store {
     }
 }
 
-/// Under what condition an object is written.
-enum Condition {
-    /// There is none of that name.
-    Absent,
-    /// There is one with this quoted etag.
-    Is(String),
-}
-
-impl Condition {
-    fn none_match(&self) -> Option<String> {
-        matches!(self, Self::Absent).then(|| "*".to_owned())
-    }
-
-    fn if_match(&self) -> Option<String> {
-        match self {
-            Self::Absent => None,
-            Self::Is(etag) => Some(etag.clone()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use aws_sdk_s3::types::RestoreRequest;
     use linchpin_config::{Place, Stores};
 
     use super::*;
     use crate::{
-        Restore, StoreError,
         contract::{Lane, check_bucket, new_bucket, server, stores},
         weather::{WaitsAsAsked, check_weather},
     };
@@ -416,21 +524,56 @@ mod tests {
         store.create().await.unwrap();
         store.put("k", Bytes::from_static(b"cold")).await.unwrap();
         let etag = store.head("k").await.unwrap().etag;
+        assert_eq!(store.restore("k", &etag, RestoreSpeed::Bulk, 2).await.unwrap(), Restore::Online);
         store.set_class("k", &etag, "DEEP_ARCHIVE").await.unwrap();
+        let etag = store.head("k").await.unwrap().etag;
         assert!(matches!(store.range("k", 0..4).await, Err(StoreError::Archived(_))));
-        let days = RestoreRequest::builder().days(2).build();
-        store
-            .client
-            .restore_object()
-            .bucket(&store.bucket)
-            .key("k")
-            .restore_request(days)
-            .send()
-            .await
-            .unwrap();
+        let fast = store.restore("k", &etag, RestoreSpeed::Bulk, 2).await.unwrap();
+        assert!(matches!(fast, Restore::InProgress | Restore::Until(_)), "{fast:?}");
         let head = store.head("k").await.unwrap();
         assert_eq!(head.class, "DEEP_ARCHIVE");
         assert!(matches!(head.restore, Restore::Until(until) if until > head.modified_ms), "{head:?}");
         assert_eq!(store.range("k", 0..4).await.unwrap(), "cold");
+    }
+
+    /// Locks, holds and keys as the emulator and the real server have them; both take a lock only in
+    /// a bucket that was created for it.
+    async fn guarded(variable: &str) {
+        let settings = at(&server(variable)).s3;
+        let store = S3Store::connect(&new_bucket(), "", &settings).await.unwrap();
+        let create = store.client.create_bucket().bucket(&store.bucket);
+        create.object_lock_enabled_for_bucket(true).send().await.unwrap();
+        crate::contract::holds(&store).await;
+        crate::contract::locks(&store).await;
+        // Of two versions the one that was meant is gone, not hidden.
+        store.put("v", Bytes::from_static(b"one")).await.unwrap();
+        let etag = store.head("v").await.unwrap().etag;
+        store.delete_if("v", &etag).await.unwrap();
+        let left =
+            store.client.list_object_versions().bucket(&store.bucket).prefix("v").send().await.unwrap();
+        assert!(left.versions().is_empty() && left.delete_markers().is_empty(), "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn the_emulator_guards_what_is_locked() {
+        guarded("LINCHPIN_TEST_MOTO").await;
+    }
+
+    #[tokio::test]
+    async fn a_real_server_guards_what_is_locked() {
+        guarded("LINCHPIN_TEST_S3").await;
+    }
+
+    #[tokio::test]
+    async fn objects_lie_under_the_archives_key() {
+        let key = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        let settings = at(&server("LINCHPIN_TEST_MOTO")).s3;
+        let store = S3Store::connect(&new_bucket(), "", &settings).await.unwrap().encrypted(Some(key));
+        store.create().await.unwrap();
+        store.put("k", Bytes::from_static(b"cold")).await.unwrap();
+        let head = store.head("k").await.unwrap();
+        assert_eq!(head.encryption.as_deref(), Some(key));
+        store.set_class("k", &head.etag, "STANDARD_IA").await.unwrap();
+        assert_eq!(store.head("k").await.unwrap().encryption.as_deref(), Some(key));
     }
 }

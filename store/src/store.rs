@@ -28,6 +28,32 @@ pub struct ObjectHead {
     pub class: String,
     /// Whether it can be read now. The class does not say: S3 keeps it while a copy is restored.
     pub restore: Restore,
+    /// Until when it cannot be deleted, epoch milliseconds. Heads say so; listings need not.
+    pub locked_until_ms: Option<i64>,
+    /// Whether a legal hold is on it. Heads say so; listings need not.
+    pub held: bool,
+    /// The customer's key that it is encrypted with, as the provider names it. Heads say so; listings
+    /// need not.
+    pub encryption: Option<String>,
+}
+
+impl ObjectHead {
+    /// An object that can be read, is neither locked nor held and lies under the provider's own key;
+    /// its identity is its etag.
+    pub fn plain(key: String, size: u64, etag: String, modified_ms: i64, class: &str) -> Self {
+        Self {
+            key,
+            size,
+            identity: etag.clone(),
+            etag,
+            modified_ms,
+            class: class.to_owned(),
+            restore: Restore::Online,
+            locked_until_ms: None,
+            held: false,
+            encryption: None,
+        }
+    }
 }
 
 /// Whether an object can be read, and for how long.
@@ -48,6 +74,36 @@ impl Restore {
     pub const fn is_readable(self) -> bool {
         matches!(self, Self::Online | Self::Until(_))
     }
+}
+
+/// How fast an archived object is brought back; what a class does not know is the next slower one,
+/// but for [`StoreError::NoExpedited`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RestoreSpeed {
+    /// Hours to days, cheapest. S3: `Bulk`; Azure: priority `Standard`.
+    Bulk,
+    /// Hours. S3: `Standard`; Azure: priority `Standard`.
+    Standard,
+    /// Minutes to an hour, dearest. S3: `Expedited`; Azure: priority `High`.
+    Expedited,
+}
+
+/// How an object is locked until a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LockMode {
+    /// Privileged users can lift it (Azure and GCS: unlocked).
+    Governance,
+    /// Nobody can lift or shorten it (Azure and GCS: locked).
+    Compliance,
+}
+
+/// What else a new object gets, in the same request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PutAs<'a> {
+    /// Storage class in the provider's word; the store's default when `None`.
+    pub class: Option<&'a str>,
+    /// Lock until this time, epoch milliseconds.
+    pub lock: Option<(LockMode, i64)>,
 }
 
 /// Bytes of one version of an object, in order. Memory holds only what the network has ready.
@@ -89,8 +145,50 @@ pub trait Store: Debug + Send + Sync {
     /// refuses with [`StoreError::Precondition`] if it is no longer that version. On S3 and GCS this
     /// writes the object again: etag and modification time may change.
     async fn set_class(&self, key: &str, etag: &str, class: &str) -> Result<(), StoreError>;
-    /// Deletes `key` only if its etag still is `etag`.
+    /// Deletes `key` only if its etag still is `etag`; refuses with [`StoreError::Locked`] while a lock
+    /// or a hold is on it.
     async fn delete_if(&self, key: &str, etag: &str) -> Result<(), StoreError>;
+    /// [`Store::put`] into a storage class and under a lock from the first moment. An object in an
+    /// archive class costs one request this way instead of two.
+    async fn put_as(&self, key: &str, bytes: Bytes, with: PutAs<'_>) -> Result<(), StoreError> {
+        if with.lock.is_some() {
+            return Err(StoreError::Unsupported { key: key.to_owned(), what: "object lock" });
+        }
+        match with.class {
+            None => self.put(key, bytes).await,
+            Some(class) => Err(StoreError::NoClass { key: key.to_owned(), class: class.to_owned() }),
+        }
+    }
+    /// Asks for the archived version `etag` of `key` to be readable for `days`; says how it stands. One
+    /// that is readable keeps being so for `days` from now on. Refuses with
+    /// [`StoreError::RestoreInProgress`] where a restore is under way already.
+    async fn restore(
+        &self,
+        key: &str,
+        etag: &str,
+        speed: RestoreSpeed,
+        days: u32,
+    ) -> Result<Restore, StoreError> {
+        let _ = (etag, speed, days);
+        Err(StoreError::Unsupported { key: key.to_owned(), what: "restore" })
+    }
+    /// Lets the readable copy of an archived object go, where it does not go by itself. It is no fault
+    /// that there is none.
+    async fn release(&self, key: &str) -> Result<(), StoreError> {
+        let _ = key;
+        Ok(())
+    }
+    /// Locks the version `etag` of `key` until `until_ms` (epoch milliseconds). A lock is made longer
+    /// this way, never shorter: that is refused with [`StoreError::Locked`].
+    async fn lock(&self, key: &str, etag: &str, mode: LockMode, until_ms: i64) -> Result<(), StoreError> {
+        let _ = (etag, mode, until_ms);
+        Err(StoreError::Unsupported { key: key.to_owned(), what: "object lock" })
+    }
+    /// Puts a legal hold on the version `etag` of `key`, or takes it away. It has no end of its own.
+    async fn hold(&self, key: &str, etag: &str, on: bool) -> Result<(), StoreError> {
+        let _ = (etag, on);
+        Err(StoreError::Unsupported { key: key.to_owned(), what: "legal hold" })
+    }
     /// Requests that putting so many bytes costs.
     fn put_requests(&self, bytes: u64) -> u64 {
         let _ = bytes;
@@ -123,6 +221,27 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
     async fn delete_if(&self, key: &str, etag: &str) -> Result<(), StoreError> {
         (**self).delete_if(key, etag).await
+    }
+    async fn put_as(&self, key: &str, bytes: Bytes, with: PutAs<'_>) -> Result<(), StoreError> {
+        (**self).put_as(key, bytes, with).await
+    }
+    async fn restore(
+        &self,
+        key: &str,
+        etag: &str,
+        speed: RestoreSpeed,
+        days: u32,
+    ) -> Result<Restore, StoreError> {
+        (**self).restore(key, etag, speed, days).await
+    }
+    async fn release(&self, key: &str) -> Result<(), StoreError> {
+        (**self).release(key).await
+    }
+    async fn lock(&self, key: &str, etag: &str, mode: LockMode, until_ms: i64) -> Result<(), StoreError> {
+        (**self).lock(key, etag, mode, until_ms).await
+    }
+    async fn hold(&self, key: &str, etag: &str, on: bool) -> Result<(), StoreError> {
+        (**self).hold(key, etag, on).await
     }
     fn put_requests(&self, bytes: u64) -> u64 {
         (**self).put_requests(bytes)

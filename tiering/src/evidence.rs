@@ -52,24 +52,40 @@ pub async fn check(
         if !sampled(&segment.fact.id, sample, seed) {
             continue;
         }
-        let fact = &segment.fact;
+        let (fact, place) = (&segment.fact, segment.place());
         let expected = SegmentFacts {
             id: fact.id.clone(),
-            sha256: fact.sha256,
-            stored_bytes: fact.stored_bytes,
+            sha256: place.sha256,
+            encoded_again: place.sha256 != fact.sha256,
+            packed: place.object != fact.object,
+            stored_bytes: place.length,
             events: fact.events,
             raw_bytes: fact.raw_bytes,
             merkle_root: fact.merkle_root,
             previous_root: Some(fact.prev_root).filter(|root| *root != [0; 32]),
         };
-        let store = lake.archive(&fact.store)?;
-        report.findings.extend(verify(&store, &fact.object, &expected).await?);
+        let store = lake.archive(&place.store)?;
+        report.findings.extend(verify(&store, &place.object, place.offset, &expected).await?);
+        if let Some(key) = lake.key(&place.store)
+            && let Ok(head) = store.head(&place.object).await
+            && !is_under(head.encryption.as_deref(), key)
+        {
+            let is = head.encryption.as_deref().unwrap_or("the store's default");
+            let what = format!("its object is encrypted with `{is}`, not with the archive's key `{key}`");
+            report.findings.push(Finding { segment: fact.id.clone(), block: None, rows: None, what });
+        }
         report.read += 1;
         report.events += fact.events;
-        report.bytes += fact.stored_bytes;
+        report.bytes += place.length;
         progress(n + 1, segments.len());
     }
     Ok(report)
+}
+
+/// Whether what a store says of an object's key means the configured one. Stores say more (the whole
+/// name, a version); which key an alias stands for only they know.
+fn is_under(is: Option<&str>, key: &str) -> bool {
+    is.is_some_and(|is| is.contains(key) || key.contains("alias/"))
 }
 
 /// Every segment but a worker's first names the root of the one before it.

@@ -9,7 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use linchpin_config::{Place, Stores};
-use linchpin_store::{Counters, CountingStore, Counts, ProbeError, Store, StoreError, connect, probe};
+use linchpin_store::{
+    Counters, CountingStore, Counts, ProbeError, Store, StoreError, connect_encrypted, probe,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -17,6 +19,8 @@ use crate::{
     hot::{HotError, HotTable},
     ledger::{Ledger, LedgerError, LedgerOptions},
     presence::Presence,
+    prices::Provider,
+    search::{REHYDRATED, Search, SearchError, SearchLimits},
 };
 
 /// Places whose promises this process has seen kept.
@@ -88,8 +92,10 @@ pub struct Lake {
     /// The hot table.
     pub hot: HotTable,
     archives: BTreeMap<String, Opened>,
-    /// Cursors and dead letters.
+    /// Cursors, dead letters and jobs.
     root: Opened,
+    /// The same for tables.
+    place: delta::Place,
     /// Requests of both tables.
     tables: Counters,
     presence: Presence,
@@ -101,16 +107,18 @@ struct Opened {
     place: Place,
     store: Arc<dyn Store>,
     counters: Counters,
+    /// Key that its objects are to be encrypted with.
+    key: Option<String>,
 }
 
 impl Opened {
-    async fn new(place: &Place, stores: &Stores) -> Result<Self, LakeError> {
+    async fn new(place: &Place, stores: &Stores, key: Option<&str>) -> Result<Self, LakeError> {
         let counters = Counters::default();
-        let store = connect(place, stores)
+        let store = connect_encrypted(place, stores, key)
             .await
             .map_err(|source| LakeError::Place { place: place.to_string(), source })?;
         let store = Arc::new(CountingStore::new(store, counters.clone()));
-        Ok(Self { place: place.clone(), store, counters })
+        Ok(Self { place: place.clone(), store, counters, key: key.map(str::to_owned) })
     }
 
     /// Asks a bucket, once a process, whether it keeps its promises; a folder is our own code.
@@ -138,16 +146,40 @@ impl Lake {
         archives: impl IntoIterator<Item = (&'p str, &'p Place)>,
         stores: &Stores,
     ) -> Result<Self, LakeError> {
-        let root = Opened::new(lake, stores).await?;
-        let tables = Counters::default();
-        let place = delta::Place::connect(lake, stores, &tables).await?;
         let mut open = BTreeMap::new();
         for (name, place) in archives {
-            open.insert(name.to_owned(), Opened::new(place, stores).await?);
+            let key = stores.encryption.iter().find(|(of, _)| of.value.as_str() == name);
+            let key = key.map(|(_, key)| key.as_str());
+            open.insert(name.to_owned(), Opened::new(place, stores, key).await?);
         }
+        Self::over(lake, open, stores).await
+    }
+
+    /// A lake in a folder over archives that are open already, each with the place that it stands for:
+    /// for tests and simulations.
+    pub async fn open_with<'p>(
+        lake: &Place,
+        archives: impl IntoIterator<Item = (&'p str, Place, Arc<dyn Store>)>,
+    ) -> Result<Self, LakeError> {
+        let open = archives.into_iter().map(|(name, place, store)| {
+            let counters = Counters::default();
+            let store = Arc::new(CountingStore::new(store, counters.clone()));
+            (name.to_owned(), Opened { place, store, counters, key: None })
+        });
+        Self::over(lake, open.collect(), &Stores::default()).await
+    }
+
+    async fn over(
+        lake: &Place,
+        archives: BTreeMap<String, Opened>,
+        stores: &Stores,
+    ) -> Result<Self, LakeError> {
+        let root = Opened::new(lake, stores, None).await?;
+        let tables = Counters::default();
+        let place = delta::Place::connect(lake, stores, &tables).await?;
         let ledger = Ledger::open(&place, LedgerOptions::default()).await?;
         let hot = HotTable::open(&place).await?;
-        Ok(Self { ledger, hot, archives: open, root, tables, presence: Presence::of(lake) })
+        Ok(Self { ledger, hot, archives, root, place, tables, presence: Presence::of(lake) })
     }
 
     /// Refuses buckets that would let two writers both believe that they won. Before the first
@@ -169,6 +201,45 @@ impl Lake {
             Ok(Place::Azure { .. }) => "Hot",
             Ok(Place::Folder(_)) | Err(_) => "LOCAL",
         }
+    }
+
+    /// Names of the archives.
+    pub fn archive_names(&self) -> impl Iterator<Item = &str> {
+        self.archives.keys().map(String::as_str)
+    }
+
+    /// The key that the objects of the archive of that name are to be encrypted with.
+    pub fn key(&self, name: &str) -> Option<&str> {
+        self.archives.get(name)?.key.as_deref()
+    }
+
+    /// Who runs the archive of that name.
+    pub fn provider(&self, name: &str) -> Result<Provider, LakeError> {
+        self.opened(name).map(|archive| Provider::of(&archive.place))
+    }
+
+    /// Who runs the store of the lake itself.
+    pub fn root_provider(&self) -> Provider {
+        Provider::of(&self.root.place)
+    }
+
+    /// What lies in the lake beside its tables.
+    pub(crate) fn root(&self) -> &Arc<dyn Store> {
+        &self.root.store
+    }
+
+    /// The table of rows that jobs brought back, which is made when `create` says so.
+    pub async fn rehydrated(&self, create: bool) -> Result<Option<HotTable>, LakeError> {
+        Ok(HotTable::rehydrated(&self.place, create).await?)
+    }
+
+    /// Runs one reading query over the hot table (`events`) and, where the query names it, the table
+    /// `rehydrated`.
+    pub async fn search(&self, sql: &str, limits: &SearchLimits) -> Result<Search, SearchError> {
+        // Most lakes have no such table, and most questions are not about it.
+        let asked = sql.to_lowercase().contains(REHYDRATED);
+        let table = if asked { HotTable::rehydrated(&self.place, false).await? } else { None };
+        self.hot.search_beside(table.as_ref(), sql, limits).await
     }
 
     fn opened(&self, name: &str) -> Result<&Opened, LakeError> {

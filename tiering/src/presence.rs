@@ -70,7 +70,7 @@ impl Presence {
 }
 
 /// Where programs keep what need not move to another machine.
-fn state_folder() -> PathBuf {
+pub(crate) fn state_folder() -> PathBuf {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     folder("XDG_STATE_HOME")
         .or_else(|| folder("HOME").map(|home| home.join(".local/state")))

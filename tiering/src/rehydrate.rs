@@ -3,6 +3,8 @@
 //! What the hot table still has is found there; days whose hot rows have expired are answered from
 //! the archive, by normalising the segments of those days again and asking the same predicate.
 
+mod shape;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
@@ -17,13 +19,15 @@ use linchpin_normalize::{Normalizer, columns};
 
 use crate::{
     Lake, LakeError,
-    archive::{ArchiveError, EventRef, UnitMeta, rebuild_unit},
+    archive::{ArchiveError, Block, BlockEntry, EventRef, UnitMeta, rebuild_unit},
     hot::{EVENT_DAY, RETENTION, ROW, SEGMENT, SUB, event_day},
     ledger::{COMPLETE_START, SegmentFilter, SegmentState, UnitFact},
     policy::{Predicate, with_feed},
     replay::{self, OpenSegment},
     search::{SearchError, SearchLimits},
 };
+
+pub use shape::Shape;
 
 /// Why events could not be brought back.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +72,16 @@ pub struct Request {
 pub struct Found(BTreeMap<String, BTreeMap<u32, Vec<u32>>>);
 
 impl Found {
+    /// The segments, each with its events in row order and their matching subs.
+    pub fn into_segments(self) -> BTreeMap<String, BTreeMap<u32, Vec<u32>>> {
+        self.0
+    }
+
+    /// Ids of the segments.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Number of raw events.
     pub fn events(&self) -> u64 {
         self.0.values().map(|rows| rows.len() as u64).sum()
@@ -78,7 +92,8 @@ impl Found {
         self.0.len()
     }
 
-    fn add(&mut self, segment: &str, row: u32, sub: u32) {
+    /// Adds a row of an event.
+    pub(crate) fn add(&mut self, segment: &str, row: u32, sub: u32) {
         if !self.0.contains_key(segment) {
             self.0.insert(segment.to_owned(), BTreeMap::new());
         }
@@ -90,12 +105,20 @@ impl Found {
 
 /// One event that was brought back.
 pub struct Rehydrated<'a> {
+    /// Id of its segment.
+    pub segment: &'a str,
     /// Its unit.
     pub unit: &'a UnitMeta,
     /// Its place and exact bytes.
     pub event: EventRef<'a>,
     /// Which of its rows matched.
     pub subs: &'a [u32],
+}
+
+/// Opens a segment where it is now.
+async fn open(lake: &Lake, segment: &SegmentState) -> Result<OpenSegment, RehydrateError> {
+    let place = segment.place();
+    Ok(OpenSegment::open(lake.archive(&place.store)?, place).await?)
 }
 
 /// Finds the raw events that a request asks for.
@@ -113,7 +136,8 @@ pub async fn find(
     Ok(found)
 }
 
-async fn hot(
+/// Finds what the hot table has of it; days in `expired` are left out.
+pub(crate) async fn hot(
     lake: &Lake,
     request: &Request,
     expired: &BTreeSet<(String, Date)>,
@@ -151,6 +175,24 @@ async fn hot(
     Ok(())
 }
 
+/// Segments that may hold rows of expired days: only reading them tells.
+pub(crate) fn candidates(
+    lake: &Lake,
+    period: &Range<i64>,
+    expired: &BTreeSet<(String, Date)>,
+) -> Vec<SegmentState> {
+    let classes: BTreeSet<&str> = expired.iter().map(|(class, _)| class.as_str()).collect();
+    let of_class = |class: &str| {
+        lake.ledger.segments(&SegmentFilter {
+            retention: Some(class.to_owned()),
+            from_ms: Some(period.start),
+            to_ms: Some(period.end),
+            ..SegmentFilter::default()
+        })
+    };
+    classes.into_iter().flat_map(of_class).collect()
+}
+
 /// Asks the segments that may hold rows of expired days.
 async fn archived(
     lake: &Lake,
@@ -159,39 +201,42 @@ async fn archived(
     normalizer: &mut Normalizer,
     found: &mut Found,
 ) -> Result<(), RehydrateError> {
-    let classes: BTreeSet<&str> = expired.iter().map(|(class, _)| class.as_str()).collect();
-    for class in classes {
-        let filter = SegmentFilter {
-            retention: Some(class.to_owned()),
-            from_ms: Some(request.period.start),
-            to_ms: Some(request.period.end),
-            ..SegmentFilter::default()
-        };
-        for segment in lake.ledger.segments(&filter) {
-            let open = OpenSegment::open(lake.archive(&segment.fact.store)?, &segment.fact.object).await?;
-            for (n, entry) in open.reader.footer().blocks.iter().enumerate() {
-                if entry.time_max_ms < request.period.start || entry.time_min_ms >= request.period.end {
-                    continue;
-                }
+    for segment in candidates(lake, &request.period, expired) {
+        let open = open(lake, &segment).await?;
+        for (n, entry) in open.reader.footer().blocks.iter().enumerate() {
+            if may_hold(entry, &request.period) {
                 let block = open.reader.read_block(n).await?;
-                for run in open.runs(&block) {
-                    let Some((normalized, rows)) = replay::normalize(normalizer, &run) else { continue };
-                    let hits = matching(
-                        request,
-                        &normalized.batch.rows,
-                        &run.unit.feed,
-                        class,
-                        segment.committed_ms,
-                        expired,
-                    );
-                    for hit in hits {
-                        found.add(&segment.fact.id, rows[hit], normalized.batch.row_sub[hit]);
-                    }
-                }
+                scan(&open, &block, &segment, request, expired, normalizer, found);
             }
         }
     }
     Ok(())
+}
+
+/// Whether a block may hold events of a period.
+pub(crate) const fn may_hold(entry: &BlockEntry, period: &Range<i64>) -> bool {
+    entry.time_max_ms >= period.start && entry.time_min_ms < period.end
+}
+
+/// Finds what is asked for in a block, as far as its hot rows have expired.
+pub(crate) fn scan(
+    open: &OpenSegment,
+    block: &Block,
+    segment: &SegmentState,
+    request: &Request,
+    expired: &BTreeSet<(String, Date)>,
+    normalizer: &mut Normalizer,
+    found: &mut Found,
+) {
+    for run in open.runs(block) {
+        let Some((normalized, rows)) = replay::normalize(normalizer, &run) else { continue };
+        let batch = &normalized.batch;
+        let class = &segment.fact.retention;
+        let hits = matching(request, &batch.rows, &run.unit.feed, class, segment.committed_ms, expired);
+        for hit in hits {
+            found.add(&segment.fact.id, rows[hit], batch.row_sub[hit]);
+        }
+    }
 }
 
 /// Rows of a batch that are asked for and whose hot rows are gone.
@@ -227,7 +272,7 @@ pub async fn fetch(
     let mut events = 0;
     for (id, rows) in &found.0 {
         let segment = lake.ledger.segment(id).ok_or_else(|| RehydrateError::NoSegment(id.clone()))?;
-        let open = OpenSegment::open(lake.archive(&segment.fact.store)?, &segment.fact.object).await?;
+        let open = open(lake, &segment).await?;
         let mut by_block: BTreeMap<usize, Vec<(u32, &Vec<u32>)>> = BTreeMap::new();
         for (row, subs) in rows {
             if let Some(block) = open.reader.block_of_row(*row) {
@@ -238,7 +283,7 @@ pub async fn fetch(
             let block = open.reader.read_block(n).await?;
             for (row, subs) in rows {
                 let Some(event) = block.event(row) else { continue };
-                sink(&Rehydrated { unit: &open.units()[event.unit as usize], event, subs })?;
+                sink(&Rehydrated { segment: id, unit: &open.units()[event.unit as usize], event, subs })?;
                 events += 1;
             }
         }
@@ -284,7 +329,7 @@ async fn unit(lake: &Lake, fact: &UnitFact) -> Result<Vec<u8>, RehydrateError> {
     let missing = |why: String| RehydrateError::Object { key: fact.delivered_key.clone(), why };
     let holder = lake.ledger.segment(&fact.segment);
     let holder = holder.ok_or_else(|| missing("its segment is gone".into()))?;
-    let open = OpenSegment::open(lake.archive(&holder.fact.store)?, &holder.fact.object).await?;
+    let open = open(lake, &holder).await?;
     let index = open.units().iter().position(|u| u.object == fact.object && u.start == fact.start);
     let index = index.ok_or_else(|| missing("its segment does not hold it".into()))?;
     let meta = open.units()[index].clone();
@@ -318,7 +363,7 @@ async fn events_of(
     segment: &SegmentState,
     unit: &UnitMeta,
 ) -> Result<Vec<Vec<u8>>, RehydrateError> {
-    let open = OpenSegment::open(lake.archive(&segment.fact.store)?, &segment.fact.object).await?;
+    let open = open(lake, segment).await?;
     let same = |other: &UnitMeta| other.object == unit.object && other.start == unit.start;
     let mut events = Vec::new();
     for n in 0..open.reader.footer().blocks.len() {

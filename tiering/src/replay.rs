@@ -9,7 +9,7 @@ use linchpin_store::Store;
 use crate::{
     archive::{ArchiveError, Block, EventRef, SegmentReader, UnitMeta},
     hot::HotRows,
-    ledger::SegmentState,
+    ledger::{SegmentPlace, SegmentState},
 };
 
 /// A segment opened for reading events with their units.
@@ -45,9 +45,9 @@ pub fn replay_unit(unit: &UnitMeta) -> ReplayUnit<'_> {
 }
 
 impl OpenSegment {
-    /// Opens a segment and reads its units.
-    pub async fn open(store: Arc<dyn Store>, key: &str) -> Result<Self, ArchiveError> {
-        let reader = SegmentReader::open(store, key).await?;
+    /// Opens the segment at a place of `store` (that of the place's name) and reads its units.
+    pub async fn open(store: Arc<dyn Store>, place: &SegmentPlace) -> Result<Self, ArchiveError> {
+        let reader = SegmentReader::open_part(store, &place.object, place.offset, place.length).await?;
         let units = reader.units().await?;
         Ok(Self { reader, units })
     }
@@ -88,7 +88,7 @@ pub async fn hot_rows(
     classes: usize,
     normalizer: &mut Normalizer,
 ) -> Result<Vec<HotRows>, ArchiveError> {
-    let open = OpenSegment::open(store, &segment.fact.object).await?;
+    let open = OpenSegment::open(store, segment.place()).await?;
     let mut names: Vec<Arc<str>> = vec!["".into(); classes];
     names[usize::from(class)] = segment.fact.id.as_str().into();
     let names: Arc<[Arc<str>]> = names.into();

@@ -26,6 +26,7 @@ var (
 	precondition = &fault{http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold."}
 	badRequest   = &fault{http.StatusBadRequest, "InvalidArgument", "The request is not valid."}
 	badChecksum  = &fault{http.StatusBadRequest, "BadDigest", "The checksum does not match the object."}
+	underHold    = &fault{http.StatusForbidden, "ObjectUnderActiveHold", "The object is under an active hold and cannot be deleted or overwritten."}
 	badRange     = &fault{http.StatusRequestedRangeNotSatisfiable, "InvalidRange", "The requested range cannot be satisfied."}
 )
 
@@ -37,6 +38,7 @@ type object struct {
 	class      string
 	encoding   string
 	created    time.Time
+	held       bool
 }
 
 func (o *object) crc32c() uint32 { return crc32.Checksum(o.data, crc32.MakeTable(crc32.Castagnoli)) }
@@ -88,6 +90,9 @@ func (b *buckets) put(bucket string, o object, expected *int64) (*object, *fault
 	if expected != nil && *expected != live(objects[o.name]) {
 		return nil, precondition
 	}
+	if old := objects[o.name]; old != nil && old.held {
+		return nil, underHold
+	}
 	b.generation++
 	o.generation, o.created = b.generation, time.Now()
 	if o.class == "" {
@@ -110,8 +115,31 @@ func (b *buckets) remove(bucket, name string, expected *int64) *fault {
 	if expected != nil && *expected != live(objects[name]) {
 		return precondition
 	}
+	if objects[name].held {
+		return underHold
+	}
 	delete(objects, name)
 	return nil
+}
+
+// hold puts a temporary hold on the live generation, if it is the one that is expected.
+func (b *buckets) hold(bucket, name string, expected *int64, on bool) (*object, *fault) {
+	b.Lock()
+	defer b.Unlock()
+	objects, known := b.all[bucket]
+	if !known {
+		return nil, noBucket
+	}
+	if objects[name] == nil {
+		return nil, noObject
+	}
+	if expected != nil && *expected != live(objects[name]) {
+		return nil, precondition
+	}
+	changed := *objects[name]
+	changed.held = on
+	objects[name] = &changed
+	return &changed, nil
 }
 
 func live(o *object) int64 {

@@ -25,6 +25,7 @@ func rpc(f *fault) error {
 	code := map[int]codes.Code{
 		http.StatusNotFound:           codes.NotFound,
 		http.StatusPreconditionFailed: codes.FailedPrecondition,
+		http.StatusForbidden:          codes.PermissionDenied,
 	}[f.status]
 	if code == codes.OK {
 		code = codes.InvalidArgument
@@ -39,7 +40,7 @@ func resource(bucket string, o *object) *storage.Object {
 	return &storage.Object{
 		Name: o.name, Bucket: bucket, Generation: o.generation, Metageneration: 1,
 		Etag: strconv.FormatInt(o.generation, 10), Size: int64(len(o.data)), StorageClass: o.class,
-		ContentEncoding: o.encoding, CreateTime: stamp, UpdateTime: stamp,
+		TemporaryHold: o.held, ContentEncoding: o.encoding, CreateTime: stamp, UpdateTime: stamp,
 		Checksums: &storage.ObjectChecksums{Crc32C: &crc, Md5Hash: o.md5()},
 	}
 }
@@ -68,6 +69,19 @@ func (c *control) DeleteObject(_ context.Context, r *storage.DeleteObjectRequest
 		return nil, rpc(f)
 	}
 	return &emptypb.Empty{}, nil
+}
+
+// UpdateObject knows the temporary hold only.
+func (c *control) UpdateObject(_ context.Context, r *storage.UpdateObjectRequest) (*storage.Object, error) {
+	if paths := r.GetUpdateMask().GetPaths(); len(paths) != 1 || paths[0] != "temporary_hold" {
+		return nil, status.Error(codes.Unimplemented, "only the temporary hold can be updated")
+	}
+	bucket := r.GetObject().GetBucket()
+	o, f := c.buckets.hold(plain(bucket), r.GetObject().GetName(), r.IfGenerationMatch, r.GetObject().GetTemporaryHold())
+	if f != nil {
+		return nil, rpc(f)
+	}
+	return resource(bucket, o), nil
 }
 
 func (c *control) ListObjects(_ context.Context, r *storage.ListObjectsRequest) (*storage.ListObjectsResponse, error) {

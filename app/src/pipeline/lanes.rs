@@ -157,17 +157,24 @@ async fn read_back(
     segment: &SegmentState,
     normalizer: &mut Normalizer,
 ) -> Result<Vec<OutEvent>> {
-    let store = shared.lake.archive(&segment.fact.store).map_err(Failure::environment)?;
-    let open = OpenSegment::open(store, &segment.fact.object).await.map_err(Failure::problem)?;
-    let when = std::slice::from_ref(&shared.deployment.output_when[output]);
+    let store = shared.lake.archive(&segment.place().store).map_err(Failure::environment)?;
+    let open = OpenSegment::open(store, segment.place()).await.map_err(Failure::problem)?;
+    let (deployment, only) = (&shared.deployment, output..output + 1);
     let mut events = Vec::new();
     for block in 0..open.reader.footer().blocks.len() {
         let block = open.reader.read_block(block).await.map_err(Failure::problem)?;
         for run in open.runs(&block) {
             let Some((normalized, _)) = replay::normalize(normalizer, &run) else { continue };
             let event = |n: usize| (run.events[n].offset, run.events[n].bytes);
-            let found =
-                matched::out_events(when, normalizer, &run.replay(), &run.unit.feed, &normalized, event);
+            let found = matched::out_events(
+                deployment,
+                only.clone(),
+                normalizer,
+                &run.replay(),
+                &run.unit.feed,
+                &normalized,
+                event,
+            );
             events.extend(found.into_iter().flatten());
         }
     }
@@ -187,16 +194,12 @@ async fn catch_up_hot(shared: &Shared, worker: &str, normalizer: &mut Normalizer
         let mut rows = Vec::new();
         for segment in &segments {
             let class = names.iter().position(|n| *n == segment.fact.retention).unwrap_or(0) as u8;
-            let store = shared.lake.archive(&segment.fact.store).map_err(Failure::environment)?;
+            let store = shared.lake.archive(&segment.place().store).map_err(Failure::environment)?;
             let read = replay::hot_rows(store, segment, class, names.len(), normalizer).await;
             rows.extend(read.map_err(Failure::problem)?);
         }
         // Only the names matter here: the rows have their classes already.
-        let named = |name: &&str| RetentionClass {
-            name: (*name).to_owned(),
-            hot: Duration::ZERO,
-            expire: Duration::MAX,
-        };
+        let named = |name: &&str| RetentionClass::new(name, Duration::ZERO, Duration::MAX);
         let classes: Vec<RetentionClass> = names.iter().map(named).collect();
         let files = hot::encode(&rows, &classes, committed_ms).map_err(Failure::problem)?;
         let bytes: u64 = files.iter().map(|f| f.bytes.len() as u64).sum();

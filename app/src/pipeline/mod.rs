@@ -10,6 +10,7 @@ mod feeds;
 mod lanes;
 mod matched;
 mod reload;
+mod rehydration;
 pub(crate) mod sources;
 mod worker;
 
@@ -28,13 +29,14 @@ use linchpin_ingest::{Candidate, Feed, Source};
 use linchpin_integration::Output;
 use linchpin_normalize::{Catalog, UnitKey};
 use linchpin_store::Counters;
-use linchpin_tiering::{Lake, enforce};
+use linchpin_tiering::{Lake, apply};
 use serde::Serialize;
 use tokio::runtime::{Builder, Handle};
 
 use crate::{
     deployment::Deployment,
     exit::Failure,
+    inventory,
     requests::{self, Requests},
 };
 
@@ -178,6 +180,11 @@ fn run(deployment: Deployment, once: bool, progress: impl Fn(&Summary) + Sync) -
     let shared = Arc::new(runtime.block_on(open(deployment, once))?);
     if !once {
         runtime.spawn(stop_on_signal(Arc::clone(&shared)));
+        let watched = Arc::clone(&shared);
+        runtime.spawn(async move {
+            let deployment = &watched.deployment;
+            inventory::watch(&deployment.config.context, &deployment.risk, || watched.stopping()).await;
+        });
     }
     let done = AtomicBool::new(false);
     let outcome = thread::scope(|scope| {
@@ -209,8 +216,9 @@ async fn open(deployment: Deployment, once: bool) -> Result<Shared> {
     let lake = deployment.lake_to_write().await?;
     // The policy under which the first event comes in is in force from then on.
     if lake.ledger.applied().is_none() {
-        let (text, hash) = deployment.policy_text();
-        enforce::apply(&lake, &text, hash, "first run").await.map_err(Failure::environment)?;
+        let (retention, signer) = (&deployment.config.retention, deployment.signer()?);
+        let applied = apply::apply(&lake, retention, "first run", &signer, now_ms()).await;
+        applied.map_err(Failure::environment)?;
     }
     let archives = deployment.archives();
     let mut feeds = Vec::new();
@@ -250,6 +258,9 @@ fn drive(shared: &Arc<Shared>, handle: &Handle) -> Result<()> {
         let mappings = shared.deployment.config.mappings.as_ref().filter(|_| !shared.once);
         if let Some(folder) = mappings {
             scope.spawn(move || reload::watch(shared, &folder.0));
+        }
+        if !shared.once {
+            scope.spawn(|| handle.block_on(rehydration::watch(shared)));
         }
         for feed in 0..shared.feeds.len() {
             let sender = sender.clone();

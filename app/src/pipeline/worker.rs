@@ -17,6 +17,8 @@ use linchpin_normalize::{
 };
 use linchpin_store::StoreError;
 use linchpin_tiering::{
+    LakeError,
+    enforce::first_lock,
     epoch::{ClosedEpoch, Epoch, EpochContext},
     hot,
     ledger::CommitError,
@@ -72,6 +74,7 @@ impl<'s> Worker<'s> {
         let context = EpochContext {
             worker,
             policy: Arc::clone(&deployment.policy),
+            risk: deployment.risk.clone(),
             policy_ref: deployment.policy_ref(),
             archives: deployment.archives(),
         };
@@ -268,8 +271,16 @@ impl<'s> Worker<'s> {
             let event = normalized.batch.events[n];
             (event.start, &unit.bytes[event.start as usize..event.end as usize])
         };
-        let when = &self.shared.deployment.output_when;
-        let found = matched::out_events(when, &mut self.normalizer, &replay, &unit.feed, normalized, event);
+        let (deployment, all) = (&self.shared.deployment, 0..self.shared.outputs.len());
+        let found = matched::out_events(
+            deployment,
+            all,
+            &mut self.normalizer,
+            &replay,
+            &unit.feed,
+            normalized,
+            event,
+        );
         for (outgoing, events) in self.outgoing.iter_mut().zip(found) {
             self.outgoing_bytes += events.iter().map(|e| e.body.len() + 128).sum::<usize>();
             outgoing.extend(events.into_iter().map(|event| (key, event)));
@@ -315,7 +326,10 @@ impl<'s> Worker<'s> {
             self.put(&closed)?;
             let facts = closed.facts(|archive| lake.archive_tier(archive));
             let error = match self.handle.block_on(lake.ledger.commit(facts)) {
-                Ok(committed) => return Ok(Some((closed, committed.at_ms, all_taken))),
+                Ok(committed) => {
+                    self.lock(&closed, committed.at_ms);
+                    return Ok(Some((closed, committed.at_ms, all_taken)));
+                }
                 Err(CommitError::UnitsTaken(keys)) => {
                     tracing::info!(
                         units = keys.len(),
@@ -338,6 +352,7 @@ impl<'s> Worker<'s> {
                     self.handle.block_on(lake.ledger.refresh()).map_err(Failure::environment)?;
                     let own = lake.ledger.segments_of_worker_after(&self.context.worker, self.seq - 1, 1);
                     if let Some(segment) = own.first() {
+                        self.lock(&closed, segment.committed_ms);
                         return Ok(Some((closed, segment.committed_ms, all_taken)));
                     }
                     CommitError::Unknown(error)
@@ -376,6 +391,27 @@ impl<'s> Worker<'s> {
             }
         }
         Ok(())
+    }
+
+    /// Locks segments whose class says so, now that the ledger names them.
+    fn lock(&self, closed: &ClosedEpoch, committed_ms: i64) {
+        let lake = &self.shared.lake;
+        for (archive, segment) in closed.segments() {
+            let name = &self.context.archives[usize::from(archive)];
+            let classes = self.shared.deployment.policy.classes();
+            let class = classes.iter().find(|class| class.name == segment.header.class);
+            let (Some(class), Ok(provider)) = (class, lake.provider(name)) else { continue };
+            let Some((mode, until_ms)) = first_lock(class, provider, committed_ms) else { continue };
+            let locked = self.handle.block_on(async {
+                let store = lake.archive(name)?;
+                let head = store.head(&segment.object_key).await?;
+                store.lock(&segment.object_key, &head.etag, mode, until_ms).await?;
+                Ok::<_, LakeError>(())
+            });
+            if let Err(error) = locked {
+                tracing::error!(segment = segment.id, %error, "a segment could not be locked");
+            }
+        }
     }
 
     /// Removes segments that no ledger entry will ever name.

@@ -1,15 +1,22 @@
 //! The verbs, one file each.
 
+pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod drift;
 pub(crate) mod enforce;
+pub(crate) mod explain;
 pub(crate) mod generate;
+pub(crate) mod hold;
+pub(crate) mod jobs;
+pub(crate) mod lifecycle;
 pub(crate) mod man;
 pub(crate) mod normalize;
+pub(crate) mod plan;
 pub(crate) mod rehydrate;
+pub(crate) mod renormalize;
 pub(crate) mod run;
 pub(crate) mod search;
 pub(crate) mod sources;
@@ -32,12 +39,18 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
         Verb::Drift(args) => drift::run(&args),
         Verb::Search(args) => search::run(&args),
         Verb::Rehydrate(args) => rehydrate::run(&args),
+        Verb::Jobs(args) => jobs::run(&args),
+        Verb::Renormalize(args) => renormalize::run(&args),
         Verb::Verify(args) => verify::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Enforce(args) => enforce::run(&args),
-        Verb::Apply(args) => enforce::apply(&args),
+        Verb::Hold(args) => hold::run(&args),
+        Verb::Explain(args) => explain::run(&args),
+        Verb::Plan(args) => plan::run(&args),
+        Verb::Apply(args) => apply::run(&args),
+        Verb::Lifecycle(args) => lifecycle::run(&args),
         Verb::Generate(args) => generate::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Completions(args) => completions::run(&args),

@@ -10,6 +10,9 @@ use linchpin_tiering::search::{Format, RowsWriter, SearchError, SearchLimits};
 use crate::{cli::ConfigArg, deployment::Deployment, exit::Failure, output::Output};
 
 /// Ask the hot events with SQL: one `SELECT` over the table `events`.
+///
+/// Rows that jobs brought back are in a table of their own, `rehydrated`, so that nothing counts twice;
+/// their `retention` is the id of the job.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  linchpin search -c linchpin.yaml \"SELECT time, source, api_operation FROM events WHERE src_endpoint_ip = '198.51.100.7' ORDER BY time\""
@@ -85,7 +88,7 @@ pub(crate) fn run(args: &SearchArgs) -> Result<()> {
     let deployment = Deployment::load(&args.config.config)?;
     super::runtime()?.block_on(async {
         let lake = deployment.lake().await?;
-        let mut search = lake.hot.search(&args.sql, &args.limits.limits()).await.map_err(failure)?;
+        let mut search = lake.search(&args.sql, &args.limits.limits()).await.map_err(failure)?;
         let mut output = Output::open(args.out.as_deref())?;
         let mut writer = RowsWriter::new(args.format.into(), &search.schema(), &mut output)?;
         while let Some(batch) = search.next().await.map_err(failure)? {

@@ -143,12 +143,12 @@ async fn gather(deployment: &Deployment, lake: &Lake) -> Result<Status> {
 fn shelves(lake: &Lake) -> BTreeMap<[String; 3], Shelf> {
     let mut shelves: BTreeMap<[String; 3], Shelf> = BTreeMap::new();
     for segment in lake.ledger.segments(&SegmentFilter::default()) {
-        let fact = &segment.fact;
-        let shelf = shelves.entry([&fact.retention, &fact.tier, &fact.store].map(String::clone)).or_default();
+        let (fact, place) = (&segment.fact, segment.place());
+        let shelf = shelves.entry([&fact.retention, &place.tier, &place.store].map(String::clone)).or_default();
         shelf.segments += 1;
         shelf.events += fact.events;
         shelf.raw_bytes += fact.raw_bytes;
-        shelf.stored_bytes += fact.stored_bytes;
+        shelf.stored_bytes += place.length;
         shelf.tombstoned += u64::from(segment.tombstoned_ms.is_some());
     }
     shelves

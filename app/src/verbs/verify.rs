@@ -7,6 +7,7 @@ use clap::Args;
 use linchpin_tiering::{
     archive::Finding,
     evidence::{self, Report},
+    signing::{self, Checked},
 };
 use serde_json::json;
 
@@ -18,7 +19,7 @@ use crate::{
     table,
 };
 
-/// Check the archive: object hashes, event counts, the chain of segments.
+/// Check the archive: object hashes, event counts, the chain of segments, signatures of the ledger.
 ///
 /// Names what was changed, is missing or stands in another's place; exit code 1 if there is any.
 #[derive(Debug, Args)]
@@ -64,19 +65,22 @@ impl FromStr for Sample {
 pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
     let deployment = Deployment::load(&args.config.config)?;
     let seed = args.seed.unwrap_or_else(|| jiff::Timestamp::now().as_microsecond().unsigned_abs());
-    let report = super::runtime()?.block_on(async {
+    let (report, signatures) = super::runtime()?.block_on(async {
         let lake = deployment.lake().await?;
         let mut progress = None;
         let told = |done: usize, all: usize| {
             let bar = progress.get_or_insert_with(|| Progress::towards("verify", Unit::Count, all as u64));
             bar.set(done as u64);
         };
-        evidence::check(&lake, args.sample.0, seed, told).await.map_err(Failure::environment)
+        let report = evidence::check(&lake, args.sample.0, seed, told).await.map_err(Failure::environment)?;
+        let signatures = signing::check(&lake).await.map_err(Failure::environment)?;
+        Ok::<_, anyhow::Error>((report, signatures))
     })?;
     if args.json {
-        println!("{}", as_json(&report, seed));
+        println!("{}", as_json(&report, &signatures, seed));
     } else {
         report.findings.iter().for_each(|finding| println!("{finding}"));
+        signatures.findings.iter().for_each(|finding| println!("{finding}"));
         println!(
             "{} of {} segments read, {} events, {}",
             table::count(report.read as u64),
@@ -84,8 +88,9 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
             table::count(report.events),
             table::bytes(report.bytes)
         );
+        println!("{}", said(&signatures));
     }
-    match report.findings.len() {
+    match report.findings.len() + signatures.findings.len() {
         0 => Ok(()),
         n => {
             Err(Failure::problem(anyhow!("{n} findings\nhint: restore the objects named above from a copy")))
@@ -93,7 +98,18 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
     }
 }
 
-fn as_json(report: &Report, seed: u64) -> serde_json::Value {
+/// The signatures in a line: who signed what the ledger says was applied and deleted.
+fn said(signatures: &Checked) -> String {
+    let keys: Vec<String> =
+        signatures.keys.iter().map(|(key, n)| format!("{} by key {key}", table::count(*n as u64))).collect();
+    let keys = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
+    match signatures.unsigned {
+        0 => format!("signatures: {keys}"),
+        n => format!("signatures: {keys}; {} older records have none", table::count(n as u64)),
+    }
+}
+
+fn as_json(report: &Report, signatures: &Checked, seed: u64) -> serde_json::Value {
     let finding = |f: &Finding| {
         let rows = f.rows.as_ref().map(|rows| [rows.start, rows.end]);
         json!({ "segment": f.segment, "block": f.block, "rows": rows, "what": f.what })
@@ -105,6 +121,12 @@ fn as_json(report: &Report, seed: u64) -> serde_json::Value {
         "events": report.events,
         "bytes": report.bytes,
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "signatures": {
+            "signed": signatures.signed,
+            "unsigned": signatures.unsigned,
+            "keys": signatures.keys,
+            "findings": signatures.findings,
+        },
     })
 }
 

@@ -150,7 +150,9 @@ fn expired_days_come_from_the_archive() {
     let day = Day::new();
     let before = (day.rehydrated("true"), day.rehydrated("class_uid = 3002"));
     let ran = day.run("enforce", &["--once", "--now", "-3d", "--json"]).json();
-    assert_eq!(ran, serde_json::json!({ "hot_expired": [], "tombstoned": [], "deleted": [] }));
+    for done in ran.as_object().unwrap().values() {
+        assert_eq!(done, &serde_json::json!([]), "{ran}");
+    }
 
     let done = day.run("enforce", &["--once", "--json"]).json();
     let expired = done["hot_expired"].as_array().unwrap();
@@ -180,8 +182,8 @@ fn expired_days_come_from_the_archive() {
     let tombstoned = marked["tombstoned"].as_array().unwrap().len();
     assert!(tombstoned > 0 && tombstoned < segments, "{marked}");
     assert_eq!((marked["deleted"].as_array().unwrap().len(), day.segments().len()), (0, segments));
-    // Facts are dated by the real clock: a week later they are due.
-    let done = day.run("enforce", &["--once", "--json", "--now", &at(8)]).json();
+    // Facts are dated by the real clock: a week after they were marked and over, they go.
+    let done = day.run("enforce", &["--once", "--json", "--now", &at(10)]).json();
     assert_eq!(done["deleted"].as_array().unwrap().len(), tombstoned, "{done}");
     assert_eq!(day.segments().len(), segments - tombstoned);
     let left = day.rehydrated("true");

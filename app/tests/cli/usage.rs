@@ -2,18 +2,24 @@
 
 use crate::support::Folder;
 
-const VERBS: [&str; 15] = [
+const VERBS: &[&str] = &[
     "run",
     "normalize",
     "sources",
     "search",
     "rehydrate",
+    "jobs",
+    "renormalize",
     "verify",
     "status",
     "check",
     "doctor",
+    "explain",
+    "plan",
     "enforce",
+    "hold",
     "apply",
+    "lifecycle",
     "generate",
     "demo",
     "completions",
@@ -24,7 +30,7 @@ const VERBS: [&str; 15] = [
 fn help_has_an_example_of_every_verb() {
     let folder = Folder::new();
     let help = folder.run(&["--help"]);
-    for verb in VERBS {
+    for &verb in VERBS {
         assert!(help.ok().text().contains(&format!("\n  {verb} ")), "{verb}");
         let help = folder.run(&[verb, "--help"]);
         assert!(help.ok().text().contains(&format!("\nExample:\n  linchpin {verb}")), "{}", help.text());
@@ -61,7 +67,14 @@ fn wrong_usage_is_exit_code_2() {
         (&["search", "-c", "good.yaml", "SELECT nothing FROM events"], "error: "),
         (&["search", "-c", "good.yaml", "DROP TABLE events"], "hint: a search is one SELECT"),
         (&["verify", "-c", "good.yaml", "--sample", "7"], "`7` is not between 0 and 1\nhint: "),
-        (&["enforce", "-c", "good.yaml"], "error: a pass needs `--once`\nhint: "),
+        (
+            &["hold", "release", "-c", "good.yaml", "--case", "c", "--reason", "r"],
+            "no hold is in force for the case `c`",
+        ),
+        (
+            &["hold", "add", "-c", "good.yaml", "--case", "c", "--where", "nothing = 1"],
+            "error: the predicate is wrong: ",
+        ),
         (&["generate", "--out", "x", "--source", "aws.s3"], "unknown source `aws.s3`\nhint: "),
         (&["generate", "--out", "x", "--bytes", "lots"], "`lots` is not a size\nhint: "),
         (

@@ -121,13 +121,8 @@ impl Store for Fake {
         let from = after.map_or(0, |after| self.first_after(after)).max(self.first_after(prefix));
         let keys = (from..).map_while(|n| (self.keys)(n)).take_while(|key| key.starts_with(prefix));
         let head = |key| ObjectHead {
-            key,
-            size: 4,
-            etag: "e".to_owned(),
-            identity: "e".to_owned(),
-            modified_ms: 0,
-            class: "STANDARD".to_owned(),
             restore: self.restore,
+            ..ObjectHead::plain(key, 4, "e".to_owned(), 0, "STANDARD")
         };
         Ok(keys.take(LIST_PAGE_MAX).map(head).collect())
     }

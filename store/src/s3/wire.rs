@@ -10,7 +10,7 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
     primitives::{DateTime, DateTimeFormat},
-    types::{Object, StorageClass},
+    types::{Object, ObjectLockLegalHoldStatus, StorageClass},
 };
 use futures::{StreamExt, stream};
 
@@ -34,6 +34,18 @@ impl Fault {
     pub(super) fn of(self, key: &str) -> StoreError {
         match self.code.as_str() {
             "InvalidObjectState" => StoreError::Archived(key.to_owned()),
+            "RestoreAlreadyInProgress" => StoreError::RestoreInProgress(key.to_owned()),
+            "GlacierExpeditedRetrievalNotAvailable" => StoreError::NoExpedited(key.to_owned()),
+            "ObjectLocked" => StoreError::Locked { key: key.to_owned(), why: self.why },
+            "AccessDenied" | "MethodNotAllowed" if self.why.to_ascii_lowercase().contains("object lock") => {
+                StoreError::Locked { key: key.to_owned(), why: self.why }
+            }
+            "InvalidBucketObjectLockConfiguration" | "ObjectLockConfigurationNotFoundError" => {
+                StoreError::Unsupported { key: key.to_owned(), what: "object lock" }
+            }
+            "InvalidRequest" if self.why.contains("Object Lock") => {
+                StoreError::Unsupported { key: key.to_owned(), what: "object lock" }
+            }
             "NoSuchBucket" => StoreError::Config(self.why),
             "SlowDown" | "Throttling" | "RequestLimitExceeded" => {
                 StoreError::Throttled { key: key.to_owned(), why: self.why }
@@ -104,6 +116,9 @@ pub(super) fn of_head(key: &str, head: &HeadObjectOutput) -> ObjectHead {
         modified_ms: head.last_modified.as_ref().map_or(0, millis),
         class: class.as_str().to_owned(),
         restore,
+        locked_until_ms: head.object_lock_retain_until_date.as_ref().map(millis),
+        held: head.object_lock_legal_hold_status == Some(ObjectLockLegalHoldStatus::On),
+        encryption: head.ssekms_key_id.clone(),
     }
 }
 
@@ -126,6 +141,9 @@ pub(super) fn of_listing(object: &Object) -> Option<ObjectHead> {
         modified_ms: object.last_modified.as_ref().map_or(0, millis),
         class: class.to_owned(),
         restore,
+        locked_until_ms: None,
+        held: false,
+        encryption: None,
     })
 }
 

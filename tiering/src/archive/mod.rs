@@ -13,6 +13,8 @@
 //!   more than the limits below.
 //! - [`verify`] re-reads a whole segment and names what does not agree with the ledger's facts.
 //! - [`rebuild_unit`] puts a unit together again from its [`Residue`] and its events.
+//! - [`pack()`] puts whole segments into one object, from which they are read as from their own;
+//!   [`merged`] gives those with many small blocks fewer.
 //! - [`without_units`] copies a closed segment without the units that another worker committed first.
 
 mod block;
@@ -20,6 +22,7 @@ mod error;
 mod frame;
 mod merkle;
 mod meta;
+mod pack;
 mod reader;
 mod residue;
 mod rewrite;
@@ -35,9 +38,10 @@ pub use block::{Block, EventRef};
 pub use error::ArchiveError;
 pub use merkle::MerkleTree;
 pub use meta::{BlockEntry, Footer, Place, PolicyRef, SegmentHeader, UnitMeta, UnitsEntry};
+pub use pack::{Entry, Packed, Part, pack};
 pub use reader::SegmentReader;
 pub use residue::{Residue, ResidueBuilder, rebuild_unit};
-pub use rewrite::without_units;
+pub use rewrite::{merged, without_units};
 pub use verify::{Finding, SegmentFacts, verify};
 pub use writer::{BuilderOptions, ClosedSegment, SegmentBuilder};
 

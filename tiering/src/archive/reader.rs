@@ -21,6 +21,8 @@ use super::{
 pub struct SegmentReader {
     store: Arc<dyn Store>,
     key: Arc<str>,
+    /// First byte of the segment in its object.
+    base: u64,
     size: u64,
     /// First byte of the footer frame.
     footer_start: u64,
@@ -34,21 +36,32 @@ impl SegmentReader {
         Self::open_sized(store, key, size).await
     }
 
-    /// Opens a segment whose size in bytes is known (the ledger has it): one range read, or two if
-    /// the footer is longer than [`FOOTER_GUESS`].
+    /// Opens a segment that is its whole object and whose size in bytes is known; see
+    /// [`SegmentReader::open_part`].
     pub async fn open_sized(store: Arc<dyn Store>, key: &str, size: u64) -> Result<Self, ArchiveError> {
+        Self::open_part(store, key, 0, size).await
+    }
+
+    /// Opens the segment of `size` bytes that begins at byte `base` of the object at `key`, as the
+    /// ledger says: one range read, or two if the footer is longer than [`FOOTER_GUESS`].
+    pub async fn open_part(
+        store: Arc<dyn Store>,
+        key: &str,
+        base: u64,
+        size: u64,
+    ) -> Result<Self, ArchiveError> {
         let tail_start = size.saturating_sub(FOOTER_GUESS);
-        let mut tail = read(&*store, key, tail_start..size, "footer").await?;
+        let mut tail = read(&*store, key, base + tail_start..base + size, "footer").await?;
         let length = footer_length(&tail, size, key)?;
         if length > tail.len() {
-            tail = read(&*store, key, size - length as u64..size, "footer").await?;
+            tail = read(&*store, key, base + size - length as u64..base + size, "footer").await?;
         }
         let footer_start = size - length as u64;
         let footer = decode_footer(&tail[tail.len() - length..], footer_start);
         let footer = footer.map_err(|fault| fault.at(key, "footer"))?;
         check_version(key, "format version", footer.header.format, FORMAT_VERSION)?;
         check_version(key, "codec", footer.header.codec, CODEC_RAW)?;
-        Ok(Self { store, key: key.into(), size, footer_start, footer: Arc::new(footer) })
+        Ok(Self { store, key: key.into(), base, size, footer_start, footer: Arc::new(footer) })
     }
 
     /// The footer: totals, blocks, feeds, sources, Merkle root, header.
@@ -61,7 +74,7 @@ impl SegmentReader {
         &self.key
     }
 
-    /// Size of the object in bytes.
+    /// Size of the segment in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -134,7 +147,7 @@ impl SegmentReader {
         if range.end > self.size {
             return Err(Fault::from("reaches beyond the object").at(&self.key, what));
         }
-        read(&*self.store, &self.key, range, what).await
+        read(&*self.store, &self.key, self.base + range.start..self.base + range.end, what).await
     }
 
     fn out_of_range(&self, what: &'static str, index: u64) -> ArchiveError {

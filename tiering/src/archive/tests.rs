@@ -167,7 +167,7 @@ fn read_all(bytes: &Bytes) -> Result<Content, ArchiveError> {
 
 fn findings(segment: &ClosedSegment, bytes: &Bytes) -> Vec<Finding> {
     let store: Arc<dyn Store> = stored("s", bytes.clone());
-    block_on(verify(&store, "s", &segment.facts())).unwrap()
+    block_on(verify(&store, "s", 0, &segment.facts())).unwrap()
 }
 
 fn printed(content: &Content) -> Vec<u8> {
@@ -418,7 +418,7 @@ fn verification_names_what_is_wrong() {
     assert!(swapped.iter().any(|f| f.what.starts_with("Merkle root")), "{swapped:?}");
 
     let store: Arc<dyn Store> = stored("elsewhere", Bytes::new());
-    let missing = block_on(verify(&store, "s", &segment.facts())).unwrap();
+    let missing = block_on(verify(&store, "s", 0, &segment.facts())).unwrap();
     assert_eq!(missing.len(), 1);
     assert!(missing[0].what.contains("missing"), "{missing:?}");
 }
@@ -478,6 +478,31 @@ fn copies_without_the_units_of_others() {
     assert_eq!(findings(&copy, &copy.bytes), []);
 }
 
+#[test]
+fn small_blocks_are_merged_and_nothing_else_changes() {
+    let units =
+        [example_unit(), Unit::new(1, 1, &[(b"[".to_vec(), b"other".to_vec(), 0)], b"]"), example_unit()];
+    let (segment, _) = &build(&units, 1, BuilderOptions { level: 3, block_bytes: 8 })[0];
+    let merged = merged(&segment.bytes).unwrap().unwrap();
+    assert_eq!(merged.merkle_root, segment.merkle_root);
+    let blocks = |bytes: &Bytes| {
+        let reader = block_on(SegmentReader::open(stored("s", bytes.clone()), "s")).unwrap();
+        reader.footer().blocks.len()
+    };
+    assert!(blocks(&merged.bytes) < blocks(&segment.bytes), "{}", blocks(&segment.bytes));
+    let (before, after) = (read_all(&segment.bytes).unwrap(), read_all(&merged.bytes).unwrap());
+    assert_eq!((before.events, before.residues), (after.events, after.residues));
+    assert_eq!(super::merged(&merged.bytes).unwrap().map(|again| again.id), None);
+
+    // In a pack it is read at its offset, and verified under the name that it had before.
+    let facts = SegmentFacts { encoded_again: true, packed: true, id: segment.id.clone(), ..merged.facts() };
+    let packed: Bytes = [&b"before"[..], &merged.bytes, b"after"].concat().into();
+    let store: Arc<dyn Store> = stored("p", packed);
+    assert_eq!(block_on(verify(&store, "p", 6, &facts)).unwrap(), []);
+    let wrong = SegmentFacts { encoded_again: false, ..facts };
+    assert_eq!(block_on(verify(&store, "p", 6, &wrong)).unwrap().len(), 1);
+}
+
 /// Readers run on a multi-threaded runtime.
 #[test]
 fn futures_can_be_spawned() {
@@ -485,7 +510,7 @@ fn futures_can_be_spawned() {
     let (segment, _) = &build(&[example_unit()], 1, BuilderOptions::default())[0];
     let store: Arc<dyn Store> = stored("s", segment.bytes.clone());
     let facts = segment.facts();
-    spawnable(&verify(&store, "s", &facts));
+    spawnable(&verify(&store, "s", 0, &facts));
     let reader = block_on(SegmentReader::open(Arc::clone(&store), "s")).unwrap();
     spawnable(&SegmentReader::open(store, "s"));
     spawnable(&reader.read_block(0));

@@ -74,6 +74,8 @@ impl ClosedSegment {
         SegmentFacts {
             id: self.id.clone(),
             sha256: self.sha256,
+            encoded_again: false,
+            packed: false,
             stored_bytes: self.bytes.len() as u64,
             events: u64::from(self.events),
             raw_bytes: self.raw_bytes,
@@ -274,6 +276,12 @@ impl SegmentBuilder {
             rows: self.rows,
             header,
         })
+    }
+
+    /// Ends the block that the events of `unit` go to; its next event begins another one.
+    pub(super) fn end_block(&mut self, unit: u32) -> Result<(), ArchiveError> {
+        let stream = self.stream_of(unit)?;
+        self.close_block(stream)
     }
 
     fn stream_of(&self, unit: u32) -> Result<usize, ArchiveError> {

@@ -22,7 +22,7 @@ use linchpin_normalize::{Normalized, RawUnit, UnitId, UnitKey, columns};
 use crate::{
     archive::{ArchiveError, BuilderOptions, PolicyRef, ResidueBuilder, SegmentBuilder, UnitMeta},
     ledger::{COMPLETE_START, UnitFact},
-    policy::{RetentionPolicy, with_feed},
+    policy::{RetentionPolicy, Risk},
 };
 
 /// What went wrong while an epoch was built.
@@ -43,6 +43,8 @@ pub struct EpochContext {
     pub worker: Arc<str>,
     /// Retention policy in force.
     pub policy: Arc<RetentionPolicy>,
+    /// What its rules see beside an event.
+    pub risk: Risk,
     /// Its name and hash.
     pub policy_ref: PolicyRef,
     /// Names of the archives; an archive's index counts in them.
@@ -130,8 +132,8 @@ impl Epoch {
     pub fn batch(&mut self, unit: &RawUnit, normalized: &Normalized) -> Result<Vec<u8>, EpochError> {
         let Some(open) = self.open.as_mut() else { return Ok(Vec::new()) };
         let batch = &normalized.batch;
-        let with_feed = with_feed(&batch.rows, &unit.feed)?;
-        let of_rows = self.context.policy.classify(&with_feed);
+        let seen = self.context.risk.now().rows(&batch.rows, &unit.feed)?;
+        let of_rows = self.context.policy.classify(&seen);
         let classes = self.context.policy.by_event(&of_rows, &batch.row_event, batch.events.len());
         let times = event_times(&batch.rows, &batch.row_event, batch.events.len());
         let mut locals = Vec::with_capacity(batch.events.len());

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     delta,
-    search::{SearchLimits, Session, open_files, partition_of, partitioned_file},
+    search::{EVENTS, SearchLimits, Session, open_files, partition_of, partitioned_file},
 };
 
 /// A partition is merged when it has at least this many small files.
@@ -148,7 +148,7 @@ async fn merge(
     Ok(HotFile { class: class.to_owned(), day, stats, bytes: bytes.into(), rows: rows as u64 })
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
 ) -> Result<T, HotError> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -156,7 +156,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// One sorted stream of the data columns of sorted files.
-fn merge_plan(
+pub(super) fn merge_plan(
     session: &Session,
     files: &[LogicalFileView],
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
@@ -168,7 +168,7 @@ fn merge_plan(
         ["class_uid", "time"].map(ascending).into_iter().collect::<Result<Vec<_>, DataFusionError>>()?,
     );
     let order = order.ok_or_else(|| DataFusionError::Internal("no sort order".to_owned()))?;
-    let scan = open_files(&state, groups.collect::<Result<_, DataFusionError>>()?)?
+    let scan = open_files(&state, EVENTS, groups.collect::<Result<_, DataFusionError>>()?)?
         .with_output_ordering(vec![order.clone()])
         .with_projection_indices(Some((0..file_schema().fields().len()).collect()))?
         .build();

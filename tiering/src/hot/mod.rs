@@ -9,6 +9,7 @@
 mod columns;
 mod compact;
 mod encode;
+mod replace;
 mod stats;
 mod table;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub(crate) use encode::day_number;
 pub use encode::{
     COMMIT_PARTITIONS_MAX, EVENT_AGE_DAYS_MAX, EVENT_AHEAD_DAYS_MAX, HotFile, HotRows, encode, event_day,
 };
+pub use replace::{Goes, Replacement};
 pub use table::{COMMIT_ATTEMPTS_MAX, HotCommit, HotStats, HotTable, due};
 
 use crate::delta::DeltaError;

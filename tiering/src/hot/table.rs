@@ -36,12 +36,15 @@ const PUTS_MAX: usize = 8;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Folder of the table in the lake.
 const FOLDER: &str = "hot";
+/// Folder of the table of rows that jobs brought back: a job's id is their retention class there.
+const REHYDRATED: &str = "rehydrated";
 const DAY_MS: i64 = 86_400_000;
 
 /// The hot table of a lake. Handles of several processes may write at once.
 #[derive(Debug)]
 pub struct HotTable {
     table: Mutex<DeltaTable>,
+    folder: &'static str,
 }
 
 /// The outcome of [`HotTable::commit`].
@@ -76,28 +79,41 @@ impl HotTable {
     /// Opens the hot table of the lake at `lake`, and creates it where there is none. Columns that the
     /// table does not have yet are added.
     pub async fn open(lake: &Place) -> Result<Self, HotError> {
+        Self::named(lake, FOLDER).await
+    }
+
+    /// The table with the same columns for rows that jobs brought back, whose retention class is the
+    /// id of their job. `None` if there is none and `create` does not ask for one.
+    pub async fn rehydrated(lake: &Place, create: bool) -> Result<Option<Self>, HotError> {
+        if !create && delta::load(&lake.join(REHYDRATED)).await?.is_none() {
+            return Ok(None);
+        }
+        Self::named(lake, REHYDRATED).await.map(Some)
+    }
+
+    async fn named(lake: &Place, folder: &'static str) -> Result<Self, HotError> {
         let statistics = STATISTICS_COLUMNS.join(",");
         let spec = TableSpec {
-            name: FOLDER,
+            name: folder,
             schema: table_schema(),
             partition_by: &PARTITION_COLUMNS,
             properties: &[("delta.dataSkippingStatsColumns", &statistics)],
         };
-        let table = delta::open_or_create(&lake.join(FOLDER), &spec).await?;
-        Ok(Self { table: Mutex::new(add_missing_columns(table).await?) })
+        let table = delta::open_or_create(&lake.join(folder), &spec).await?;
+        Ok(Self { table: Mutex::new(add_missing_columns(table).await?), folder })
     }
 
     /// Sequence number of the last epoch of `worker` that the table holds.
     pub async fn position(&self, worker: &str) -> Result<Option<u64>, HotError> {
         let table = self.fresh().await?;
-        position(&table, &app_id(worker)).await
+        position(&table, &self.app_id(worker)).await
     }
 
     /// Adds the files of epoch `seq` of `worker` and records the position in one commit; an epoch
     /// without rows only records it. Sequence numbers of a worker rise. Adding an epoch again,
     /// whoever tries, changes nothing: after an error, whose outcome may be unclear, just try again.
     pub async fn commit(&self, files: Vec<HotFile>, worker: &str, seq: u64) -> Result<HotCommit, HotError> {
-        let app = app_id(worker);
+        let app = self.app_id(worker);
         let version = i64::try_from(seq).map_err(|_| HotError::Rows(format!("sequence number {seq}")))?;
         let mut adds = None;
         let mut tries = Tries::default();
@@ -132,13 +148,20 @@ impl HotTable {
         classes: &[RetentionClass],
         now_ms: i64,
     ) -> Result<Vec<(String, Date)>, HotError> {
-        let expired = |partition: &(String, Date)| is_due(partition, classes, now_ms);
+        self.drop_partitions(|partition| is_due(partition, classes, now_ms)).await
+    }
+
+    /// Drops the partitions that are chosen, and names them. Files leave the table, none is rewritten.
+    pub async fn drop_partitions(
+        &self,
+        chosen: impl Fn(&(String, Date)) -> bool,
+    ) -> Result<Vec<(String, Date)>, HotError> {
         let mut tries = Tries::default();
         loop {
             let mut table = self.newest().await?;
             let mut dropped: BTreeMap<(String, Date), Vec<Action>> = BTreeMap::new();
             for file in log_files(&table)? {
-                if let Some(partition) = partition_of(&file).filter(expired) {
+                if let Some(partition) = partition_of(&file).filter(&chosen) {
                     dropped.entry(partition).or_default().push(Action::Remove(file.remove_action(true)));
                 }
             }
@@ -150,7 +173,7 @@ impl HotTable {
             match delta::commit(&mut table, removes, operation, Vec::new(), 0).await {
                 Err(error) => tries.again(table, error).await?,
                 Ok(version) => {
-                    tracing::info!(partitions = dropped.len(), version, "hot days expired");
+                    tracing::info!(partitions = dropped.len(), version, "partitions dropped");
                     return Ok(dropped.into_keys().collect());
                 }
             }
@@ -178,6 +201,16 @@ impl HotTable {
                 HotStats { rows, bytes: u64::try_from(file.size()).unwrap_or(0), files: 1 };
         }
         Ok(partitions)
+    }
+
+    /// The store of the table's files.
+    pub(super) async fn log(&self) -> deltalake::logstore::LogStoreRef {
+        self.table.lock().await.log_store()
+    }
+
+    /// The application id of a worker's transactions.
+    fn app_id(&self, worker: &str) -> String {
+        format!("{}-{worker}", self.folder)
     }
 
     /// A copy of the newest snapshot, for readers.
@@ -240,11 +273,6 @@ pub(super) fn log_files(table: &DeltaTable) -> Result<Vec<LogicalFileView>, HotE
 
 fn table_error(table: &DeltaTable, source: deltalake::DeltaTableError) -> HotError {
     HotError::Delta(DeltaError::Table { table: table.table_url().to_string(), source: Box::new(source) })
-}
-
-/// The application id of a worker's transactions.
-fn app_id(worker: &str) -> String {
-    format!("{FOLDER}-{worker}")
 }
 
 async fn position(table: &DeltaTable, app: &str) -> Result<Option<u64>, HotError> {

@@ -29,11 +29,8 @@ const DAY_US: i64 = DAY_MS * 1000;
 const NOW_MS: i64 = 20_484 * DAY_MS + DAY_MS / 2;
 
 fn classes() -> Vec<RetentionClass> {
-    let class = |name: &str, hot_days: u64| RetentionClass {
-        name: name.into(),
-        hot: Duration::from_hours(hot_days * 24),
-        expire: Duration::from_hours(3650 * 24),
-    };
+    let days = |n: u64| Duration::from_hours(n * 24);
+    let class = |name: &str, hot_days: u64| RetentionClass::new(name, days(hot_days), days(3650));
     vec![class("critical", 400), class("bulk", 7)]
 }
 

@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn facts_come_back_as_they_were() {
-        let unknown = json!({"kind": "moved", "segment": "s1", "seq": 3, "to": {"store": "cold"}});
+        let unknown = json!({"kind": "frozen", "segment": "s1", "seq": 3, "to": {"store": "cold"}});
         let Value::Object(unknown) = unknown else { unreachable!() };
         let mut bare = unit("u2");
         bare.delivered_sha256 = None;
@@ -224,7 +224,7 @@ mod tests {
             Fact::UnitConsumed(unit("u1")),
             Fact::UnitConsumed(bare),
             Fact::HotExpired { class: "bulk".to_owned(), day: jiff::civil::date(2026, 11, 22) },
-            Fact::Tombstoned { segment: "s1".to_owned() },
+            Fact::Tombstoned { segment: "s1".to_owned(), signed: None },
             Fact::WorkerClosed { worker: "w".to_owned() },
             Fact::Unknown(unknown),
         ];

@@ -85,6 +85,12 @@ pub(super) struct Landed {
 impl Ledger {
     /// Commits facts, all or none; see the module's contract. Calls of one process take turns.
     pub async fn commit(&self, facts: Vec<Fact>) -> Result<Committed, CommitError> {
+        self.commit_at(facts, Timestamp::now().as_millisecond()).await
+    }
+
+    /// [`Ledger::commit`] at a time that the caller's clock gives, epoch milliseconds; the commit time
+    /// is later where the ledger has a later one already.
+    pub async fn commit_at(&self, facts: Vec<Fact>, now_ms: i64) -> Result<Committed, CommitError> {
         let units = check(&facts)?;
         let inner = &self.inner;
         let mut head = inner.head.lock().await;
@@ -93,7 +99,7 @@ impl Ledger {
         if !taken.is_empty() {
             return Err(CommitError::UnitsTaken(taken.into_iter().collect()));
         }
-        let at_ms = Timestamp::now().as_millisecond().max(inner.state().last_at_ms);
+        let at_ms = now_ms.max(inner.state().last_at_ms);
         let day = day_of(at_ms);
         let batch = encode(&facts, at_ms).map_err(|e| CommitError::Invalid(e.to_string()))?;
         let partition = [(COMMIT_DAY, Some(day.to_string()))];

@@ -29,15 +29,70 @@ pub enum Fact {
         #[serde(with = "text")]
         day: Date,
     },
+    /// A segment's bytes are (also) somewhere else now: that is where they are read from.
+    Repacked(RepackedFact),
+    /// The object that holds a segment lies in another storage class now.
+    Moved {
+        /// Segment id.
+        segment: String,
+        /// The class, in the provider's word.
+        tier: String,
+    },
+    /// The object that a segment has moved away from is gone.
+    Freed {
+        /// Segment id.
+        segment: String,
+        /// Name of that object's store.
+        store: String,
+        /// Key of that object.
+        object: String,
+    },
+    /// The archived object that holds a segment can be read until a time.
+    Restored {
+        /// Segment id.
+        segment: String,
+        /// Until when, epoch milliseconds.
+        until_ms: i64,
+        /// Job that asked for it.
+        job: String,
+    },
+    /// A legal hold keeps these segments. A case may have several of these facts; what they name adds
+    /// up until the case is released.
+    Held(HeldFact),
+    /// A case keeps nothing any more.
+    Released {
+        /// Case.
+        case: String,
+        /// Why.
+        reason: String,
+        /// Who says so.
+        by: String,
+    },
+    /// A segment was moved to where an output that has not passed it cannot read it at once: a replay
+    /// has to restore it first.
+    OutputGap {
+        /// Output.
+        output: String,
+        /// Segment id.
+        segment: String,
+    },
+    /// Hot rows of a period were made again from the archive.
+    HotRebuilt(HotRebuiltFact),
     /// A segment is due for deletion; the waiting time starts.
     Tombstoned {
         /// Segment id.
         segment: String,
+        /// What makes it due, signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<Signed>,
     },
     /// A segment's object was deleted.
     Deleted {
         /// Segment id.
         segment: String,
+        /// What was deleted and why, signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<Signed>,
     },
     /// A policy was applied: deletion may run under it.
     Applied(AppliedFact),
@@ -140,6 +195,77 @@ pub struct UnitFact {
     pub gaps: Vec<String>,
 }
 
+/// Where the bytes of a segment are since they were repacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepackedFact {
+    /// Segment id.
+    pub segment: String,
+    /// Name of the store.
+    pub store: String,
+    /// Key of the pack.
+    pub object: String,
+    /// First byte of the segment in it.
+    pub offset: u64,
+    /// Bytes of the segment, which may have been encoded again.
+    pub stored_bytes: u64,
+    /// SHA-256 of those bytes.
+    #[serde(with = "hex")]
+    pub sha256: [u8; 32],
+    /// Storage class of the pack, in the provider's word.
+    pub tier: String,
+}
+
+/// A legal hold, or more of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldFact {
+    /// Case.
+    pub case: String,
+    /// What is asked for.
+    pub predicate: String,
+    /// Event times from here on, epoch milliseconds; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_ms: Option<i64>,
+    /// Event times before this, epoch milliseconds; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_ms: Option<i64>,
+    /// Segments that hold, or could hold, what is asked for.
+    pub segments: Vec<String>,
+    /// Segments committed up to here were looked at, epoch milliseconds. Later ones are kept if their
+    /// times fit, until somebody has looked.
+    pub looked_ms: i64,
+    /// Who says so.
+    pub by: String,
+}
+
+/// Hot rows that were made again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HotRebuiltFact {
+    /// Which rows.
+    pub predicate: String,
+    /// Their source, if only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Event times from here on, epoch milliseconds.
+    pub from_ms: i64,
+    /// Event times before this, epoch milliseconds.
+    pub to_ms: i64,
+    /// How many rows.
+    pub rows: u64,
+    /// Who asked for it.
+    pub by: String,
+}
+
+/// A statement and who vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// Exactly what was signed: JSON.
+    pub statement: String,
+    /// Public key, hex digits.
+    pub key: String,
+    /// Ed25519 signature over the bytes of the statement, hex digits.
+    pub signature: String,
+}
+
 /// A policy that was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedFact {
@@ -150,11 +276,29 @@ pub struct AppliedFact {
     pub policy: String,
     /// Who applied it.
     pub who: String,
+    /// The same, signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
 }
 
 /// Kinds that this version reads; a row of another kind is kept, but means nothing here.
-const KINDS: &[&str] =
-    &["segment_created", "unit_consumed", "hot_expired", "tombstoned", "deleted", "applied", "worker_closed"];
+const KINDS: &[&str] = &[
+    "segment_created",
+    "unit_consumed",
+    "hot_expired",
+    "repacked",
+    "moved",
+    "freed",
+    "restored",
+    "held",
+    "released",
+    "output_gap",
+    "hot_rebuilt",
+    "tombstoned",
+    "deleted",
+    "applied",
+    "worker_closed",
+];
 
 impl Fact {
     /// A fact from its JSON. A known kind in a form that is not known is an error: to read over it

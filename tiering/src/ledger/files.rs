@@ -7,12 +7,17 @@ use std::{
 };
 
 use arrow::{
-    array::{AsArray, BooleanArray, RecordBatch, StringArray},
+    array::{AsArray, BooleanArray, Datum, RecordBatch, StringArray},
     compute::{
         cast, filter_record_batch,
-        kernels::{boolean::or, cmp::eq, comparison::ends_with},
+        kernels::{
+            boolean::or,
+            cmp::eq,
+            comparison::{ends_with, starts_with},
+        },
     },
     datatypes::DataType,
+    error::ArrowError,
 };
 use deltalake::logstore::LogStoreRef;
 use futures::TryStreamExt;
@@ -181,15 +186,37 @@ impl Files {
         name: &str,
         value: &str,
     ) -> Result<Vec<RecordBatch>, DeltaError> {
-        let builder = self.open(path, size).await?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
         let end = StringArray::new_scalar(format!("/{value}"));
         let value = StringArray::new_scalar(value);
-        let same = ArrowPredicateFn::new(mask, move |batch| {
-            let paths = cast(batch.column(0), &DataType::Utf8)?;
-            or(&eq(&paths, &value)?, &ends_with(&paths, &end)?)
-        });
-        let stream = builder.with_row_filter(RowFilter::new(vec![Box::new(same)])).build();
+        self.chosen(path, size, name, move |texts| or(&eq(texts, &value)?, &ends_with(texts, &end)?)).await
+    }
+
+    /// The rows of a file whose text column `name` begins with `prefix`; the other columns are read for
+    /// those rows only.
+    pub(super) async fn beginning(
+        &self,
+        path: &str,
+        size: u64,
+        name: &str,
+        prefix: &str,
+    ) -> Result<Vec<RecordBatch>, DeltaError> {
+        let prefix = StringArray::new_scalar(prefix);
+        self.chosen(path, size, name, move |texts| starts_with(texts, &prefix)).await
+    }
+
+    /// The rows of a file that are chosen by the text column `name`.
+    async fn chosen(
+        &self,
+        path: &str,
+        size: u64,
+        name: &str,
+        mut choose: impl FnMut(&dyn Datum) -> Result<BooleanArray, ArrowError> + Send + 'static,
+    ) -> Result<Vec<RecordBatch>, DeltaError> {
+        let builder = self.open(path, size).await?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
+        let chosen =
+            ArrowPredicateFn::new(mask, move |batch| choose(&cast(batch.column(0), &DataType::Utf8)?));
+        let stream = builder.with_row_filter(RowFilter::new(vec![Box::new(chosen)])).build();
         let batches: Vec<RecordBatch> =
             stream.map_err(|e| bad(path, e))?.try_collect().await.map_err(|e| bad(path, e))?;
         batches.iter().map(conform).collect::<Result<_, _>>().map_err(|e| bad(path, e.into()))

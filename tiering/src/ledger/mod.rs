@@ -39,11 +39,14 @@ use tokio::sync::Mutex;
 
 pub use commit::{CommitError, Committed, FACTS_MAX};
 pub use compact::Compacted;
-pub use fact::{AppliedFact, COMPLETE_START, Fact, SegmentFact, UnitFact};
-pub use state::{AppliedState, FeedState, SegmentState, WorkerState};
+pub use fact::{
+    AppliedFact, COMPLETE_START, Fact, HeldFact, HotRebuiltFact, RepackedFact, SegmentFact, Signed, UnitFact,
+};
+pub use state::{AppliedState, FeedState, HoldState, SegmentPlace, SegmentState, WorkerState};
 
 use crate::delta::{self, DeltaError, Place, TableSpec};
-use columns::{COMMIT_DAY, DELIVERED_KEY, Rows, table_schema};
+use arrow::array::RecordBatch;
+use columns::{COMMIT_DAY, DELIVERED_KEY, KIND, Rows, UNIT_KEY, table_schema};
 use commit::Landed;
 use files::{Files, Which};
 use state::{FileEntry, State};
@@ -206,16 +209,7 @@ impl Ledger {
             self.inner.state().files.iter().map(|(path, f)| (path.clone(), f.size)).collect();
         let reads = files.into_iter().map(|(path, size)| async move {
             let batches = self.inner.files.matching(&path, size, DELIVERED_KEY, key).await?;
-            let mut units = Vec::new();
-            for batch in &batches {
-                let rows = Rows::new(batch);
-                for row in 0..batch.num_rows() {
-                    if let Fact::UnitConsumed(unit) = rows.fact(row).map_err(|e| corrupt(&path, &e))? {
-                        units.push(unit);
-                    }
-                }
-            }
-            Ok::<_, LedgerError>(units)
+            units_of(&path, &batches)
         });
         let found: Vec<Vec<UnitFact>> = stream::iter(reads).buffer_unordered(READS_MAX).try_collect().await?;
         let mut units: Vec<UnitFact> = found.into_iter().flatten().collect();
@@ -223,14 +217,57 @@ impl Ledger {
         Ok(units)
     }
 
+    /// The units whose look-up key begins with these hex digits, as an event id has them. Reads the key
+    /// column of the whole ledger: for people who ask, not for pipelines.
+    pub async fn units_hashed(&self, prefix: &str) -> Result<Vec<UnitFact>, LedgerError> {
+        let files: Vec<(String, u64)> =
+            self.inner.state().files.iter().map(|(path, f)| (path.clone(), f.size)).collect();
+        let reads = files.into_iter().map(|(path, size)| async move {
+            let batches = self.inner.files.beginning(&path, size, UNIT_KEY, prefix).await?;
+            units_of(&path, &batches)
+        });
+        let found: Vec<Vec<UnitFact>> = stream::iter(reads).buffer_unordered(READS_MAX).try_collect().await?;
+        Ok(found.into_iter().flatten().filter(|unit| unit.start != COMPLETE_START).collect())
+    }
+
+    /// All facts of a kind (`deleted`, `applied`, …) with their commit times in epoch milliseconds, in
+    /// time's order. Reads the kind column of the whole ledger: for people who ask, not for pipelines.
+    pub async fn facts_of(&self, kind: &str) -> Result<Vec<(i64, Fact)>, LedgerError> {
+        let files: Vec<(String, u64)> =
+            self.inner.state().files.iter().map(|(path, f)| (path.clone(), f.size)).collect();
+        let reads = files.into_iter().map(|(path, size)| async move {
+            let batches = self.inner.files.matching(&path, size, KIND, kind).await?;
+            let mut facts = Vec::new();
+            for batch in &batches {
+                let rows = Rows::new(batch);
+                for row in 0..batch.num_rows() {
+                    facts.push((rows.at_ms(row), rows.fact(row).map_err(|e| corrupt(&path, &e))?));
+                }
+            }
+            Ok::<_, LedgerError>(facts)
+        });
+        let found: Vec<Vec<(i64, Fact)>> =
+            stream::iter(reads).buffer_unordered(READS_MAX).try_collect().await?;
+        let mut facts: Vec<(i64, Fact)> = found.into_iter().flatten().collect();
+        facts.sort_by_key(|(at_ms, _)| *at_ms);
+        Ok(facts)
+    }
+
     /// The segments that are not deleted and that `filter` takes, in no order.
     pub fn segments(&self, filter: &SegmentFilter) -> Vec<SegmentState> {
-        self.inner.state().segments.values().filter(|s| filter.takes(s)).cloned().collect()
+        let state = self.inner.state();
+        state.segments.values().filter(|s| filter.takes(s)).map(|s| state.view(s)).collect()
     }
 
     /// One segment, if it is not deleted.
     pub fn segment(&self, id: &str) -> Option<SegmentState> {
-        self.inner.state().segments.get(id).cloned()
+        let state = self.inner.state();
+        state.segments.get(id).map(|segment| state.view(segment))
+    }
+
+    /// The legal holds in force, by case.
+    pub fn holds(&self) -> Vec<HoldState> {
+        self.inner.state().holds.values().cloned().collect()
     }
 
     /// Whether a segment with that Merkle root was deleted under a policy.
@@ -244,7 +281,10 @@ impl Ledger {
         let state = self.inner.state();
         let Some(lane) = state.lanes.get(worker) else { return Vec::new() };
         let next = lane.range(seq.saturating_add(1)..).take(epochs);
-        next.flat_map(|(_, ids)| ids).filter_map(|id| state.segments.get(id)).cloned().collect()
+        next.flat_map(|(_, ids)| ids)
+            .filter_map(|id| state.segments.get(id))
+            .map(|segment| state.view(segment))
+            .collect()
     }
 
     /// All workers that ever committed a segment.
@@ -260,6 +300,11 @@ impl Ledger {
     /// The (class, event day) pairs whose hot rows are gone.
     pub fn hot_expired(&self) -> BTreeSet<(String, Date)> {
         self.inner.state().hot_expired.clone()
+    }
+
+    /// Time of the latest commit that was read, epoch milliseconds.
+    pub fn last_ms(&self) -> i64 {
+        self.inner.state().last_at_ms
     }
 
     /// The policy that was applied last.
@@ -349,6 +394,20 @@ async fn load(table: &DeltaTable, files: &Files, keys_max: usize) -> Result<(Sta
         state.fold(&path, entry, &batches).map_err(|e| corrupt(&path, &e))?;
     }
     Ok((state, Head { version: snapshot.version(), seen }))
+}
+
+/// The units in rows of a ledger file.
+fn units_of(path: &str, batches: &[RecordBatch]) -> Result<Vec<UnitFact>, LedgerError> {
+    let mut units = Vec::new();
+    for batch in batches {
+        let rows = Rows::new(batch);
+        for row in 0..batch.num_rows() {
+            if let Fact::UnitConsumed(unit) = rows.fact(row).map_err(|e| corrupt(path, &e))? {
+                units.push(unit);
+            }
+        }
+    }
+    Ok(units)
 }
 
 fn check_protocol(protocol: &Protocol) -> Result<(), LedgerError> {

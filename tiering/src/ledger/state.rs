@@ -12,7 +12,7 @@ use linchpin_normalize::UnitKey;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
-    AppliedFact, COMPLETE_START, Fact, SegmentFact,
+    AppliedFact, COMPLETE_START, Fact, HeldFact, RepackedFact, SegmentFact,
     columns::{KIND, Rows, UNIT_CONSUMED, UNIT_KEY},
     fact::hex,
     recent::Recent,
@@ -27,6 +27,191 @@ pub struct SegmentState {
     pub committed_ms: i64,
     /// When it was tombstoned, epoch milliseconds.
     pub tombstoned_ms: Option<i64>,
+    /// Cases whose legal hold is on it.
+    pub holds: Vec<String>,
+    /// Objects (store, key) that it has moved away from and that are not freed yet.
+    pub left: Vec<(String, String)>,
+    place: Arc<SegmentPlace>,
+    /// Freed before it was known that the segment had been there.
+    freed: Vec<(String, String)>,
+}
+
+/// Where the bytes of a segment are: all that a reader needs, and the only thing it may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentPlace {
+    /// Name of the store.
+    pub store: String,
+    /// Key of the object that holds them.
+    pub object: String,
+    /// First byte in it; the object is the segment itself where this is 0 and nothing else is in it.
+    pub offset: u64,
+    /// Number of bytes.
+    pub length: u64,
+    /// SHA-256 of the bytes.
+    pub sha256: [u8; 32],
+    /// Storage class of the object, in the provider's word.
+    pub tier: String,
+    /// Until when an archived object can be read, epoch milliseconds.
+    pub restored_until_ms: Option<i64>,
+    /// Since when they are in this object, epoch milliseconds.
+    pub since_ms: i64,
+    /// Since when the object is in this class, epoch milliseconds.
+    pub tier_since_ms: i64,
+    /// When it was restored.
+    restored_ms: i64,
+}
+
+impl SegmentPlace {
+    /// One past the last byte.
+    pub const fn end(&self) -> u64 {
+        self.offset + self.length
+    }
+}
+
+impl SegmentState {
+    /// Where its bytes are now.
+    pub fn place(&self) -> &SegmentPlace {
+        &self.place
+    }
+
+    fn new(fact: SegmentFact, committed_ms: i64) -> Self {
+        let place = SegmentPlace {
+            store: fact.store.clone(),
+            object: fact.object.clone(),
+            offset: 0,
+            length: fact.stored_bytes,
+            sha256: fact.sha256,
+            tier: fact.tier.clone(),
+            restored_until_ms: None,
+            since_ms: committed_ms,
+            tier_since_ms: committed_ms,
+            restored_ms: committed_ms,
+        };
+        Self {
+            fact: Arc::new(fact),
+            committed_ms,
+            tombstoned_ms: None,
+            holds: Vec::new(),
+            left: Vec::new(),
+            place: Arc::new(place),
+            freed: Vec::new(),
+        }
+    }
+
+    fn repacked(&mut self, at_ms: i64, fact: RepackedFact) {
+        // The object that it is not in any more, whichever fact comes first.
+        let mut other = (fact.store, fact.object);
+        if at_ms >= self.place.since_ms {
+            let place = Arc::make_mut(&mut self.place);
+            std::mem::swap(&mut place.store, &mut other.0);
+            std::mem::swap(&mut place.object, &mut other.1);
+            (place.offset, place.length, place.sha256) = (fact.offset, fact.stored_bytes, fact.sha256);
+            place.since_ms = at_ms;
+            // A move of the same moment was made after it.
+            if at_ms > place.tier_since_ms || place.tier_since_ms == self.committed_ms {
+                (place.tier, place.tier_since_ms) = (fact.tier, at_ms);
+            }
+            if place.restored_ms < at_ms {
+                place.restored_until_ms = None;
+            }
+        }
+        match self.freed.iter().position(|freed| *freed == other) {
+            Some(at) => drop(self.freed.swap_remove(at)),
+            None => self.left.push(other),
+        }
+    }
+
+    fn moved(&mut self, at_ms: i64, tier: String) {
+        if at_ms >= self.place.tier_since_ms {
+            let place = Arc::make_mut(&mut self.place);
+            (place.tier, place.tier_since_ms) = (tier, at_ms);
+            if place.restored_ms < at_ms {
+                place.restored_until_ms = None;
+            }
+        }
+    }
+
+    fn restored(&mut self, at_ms: i64, until_ms: i64) {
+        let place = Arc::make_mut(&mut self.place);
+        if at_ms >= place.tier_since_ms {
+            place.restored_until_ms = place.restored_until_ms.max(Some(until_ms));
+        }
+        place.restored_ms = place.restored_ms.max(at_ms);
+    }
+
+    fn free(&mut self, store: String, object: String) {
+        let gone = (store, object);
+        match self.left.iter().position(|left| *left == gone) {
+            Some(at) => drop(self.left.swap_remove(at)),
+            None => self.freed.push(gone),
+        }
+    }
+}
+
+/// A case whose legal hold is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldState {
+    /// Case.
+    pub case: String,
+    /// What is asked for.
+    pub predicate: String,
+    /// Event times from here on, epoch milliseconds.
+    pub from_ms: Option<i64>,
+    /// Event times before this, epoch milliseconds.
+    pub to_ms: Option<i64>,
+    /// Segments that it keeps.
+    pub segments: FxHashSet<String>,
+    /// Segments committed later were not looked at yet, epoch milliseconds.
+    pub looked_ms: i64,
+    /// Who placed it first.
+    pub by: String,
+    /// When, epoch milliseconds.
+    pub at_ms: i64,
+}
+
+impl HoldState {
+    /// Whether a segment must be kept for it: named, or not looked at yet and of fitting times.
+    pub fn keeps(&self, segment: &SegmentState) -> bool {
+        let fact = &segment.fact;
+        self.segments.contains(&fact.id)
+            || (segment.committed_ms > self.looked_ms
+                && self.from_ms.is_none_or(|from| fact.time_max_ms >= from)
+                && self.to_ms.is_none_or(|to| fact.time_min_ms < to))
+    }
+}
+
+/// What is known of a case, whatever the order in which its facts came.
+#[derive(Debug, Default)]
+struct Case {
+    held: Vec<(i64, HeldFact)>,
+    released_ms: Option<i64>,
+}
+
+impl Case {
+    /// A hold of the moment of a release was placed after it: when in doubt, keep.
+    fn state(&self) -> Option<HoldState> {
+        let mut held: Vec<_> = self
+            .held
+            .iter()
+            .filter(|(at, _)| self.released_ms.is_none_or(|released| *at >= released))
+            .collect();
+        held.sort_by_key(|(at, _)| *at);
+        let (at_ms, first) = held.first()?;
+        Some(HoldState {
+            case: first.case.clone(),
+            predicate: first.predicate.clone(),
+            from_ms: held.iter().map(|(_, h)| h.from_ms).min()?,
+            to_ms: if held.iter().any(|(_, h)| h.to_ms.is_none()) {
+                None
+            } else {
+                held.iter().filter_map(|(_, h)| h.to_ms).max()
+            },
+            segments: held.iter().flat_map(|(_, h)| h.segments.iter().cloned()).collect(),
+            looked_ms: held.iter().map(|(_, h)| h.looked_ms).max()?,
+            by: first.by.clone(),
+            at_ms: *at_ms,
+        })
+    }
 }
 
 /// A worker that has written segments.
@@ -91,6 +276,9 @@ pub(super) struct State {
     pub(super) hot_expired: BTreeSet<(String, Date)>,
     pub(super) applied: Option<AppliedState>,
     pub(super) feeds: BTreeMap<String, FeedState>,
+    /// Cases with a hold in force.
+    pub(super) holds: BTreeMap<String, HoldState>,
+    cases: BTreeMap<String, Case>,
     /// Merkle roots of deleted segments: the chains of their workers still pass them.
     pub(super) deleted_roots: FxHashSet<[u8; 32]>,
     /// Facts about segments whose creation was not folded yet.
@@ -110,6 +298,8 @@ impl State {
             hot_expired: BTreeSet::new(),
             applied: None,
             feeds: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            cases: BTreeMap::new(),
             deleted_roots: FxHashSet::default(),
             early: FxHashMap::default(),
             last_at_ms: 0,
@@ -186,17 +376,14 @@ impl State {
     fn fact(&mut self, at_ms: i64, fact: Fact) {
         match fact {
             Fact::SegmentCreated(segment) => self.created(at_ms, segment),
-            Fact::Tombstoned { ref segment } => match self.segments.get_mut(segment) {
-                Some(state) => state.tombstoned_ms = state.tombstoned_ms.max(Some(at_ms)),
-                None => self.early.entry(segment.clone()).or_default().push((at_ms, fact)),
-            },
-            Fact::Deleted { ref segment } => match self.segments.remove(segment) {
-                Some(state) => {
-                    self.deleted_roots.insert(state.fact.merkle_root);
-                    self.leave_lane(&state.fact);
-                }
-                None => self.early.entry(segment.clone()).or_default().push((at_ms, fact)),
-            },
+            Fact::Held(held) => self.case(held.case.clone(), |case| case.held.push((at_ms, held))),
+            Fact::Released { case, .. } => {
+                self.case(case, |case| {
+                    case.released_ms = case.released_ms.max(Some(at_ms));
+                    let released_ms = case.released_ms;
+                    case.held.retain(|(at, _)| Some(*at) >= released_ms);
+                });
+            }
             Fact::HotExpired { class, day } => {
                 self.hot_expired.insert((class, day));
             }
@@ -206,9 +393,55 @@ impl State {
                 }
             }
             Fact::WorkerClosed { worker } => self.workers.entry(worker).or_default().closed = true,
-            // Units have columns of their own; what a newer version says does not change this state.
-            Fact::UnitConsumed(_) | Fact::Unknown(_) => {}
+            Fact::Repacked(RepackedFact { ref segment, .. })
+            | Fact::Moved { ref segment, .. }
+            | Fact::Freed { ref segment, .. }
+            | Fact::Restored { ref segment, .. }
+            | Fact::Tombstoned { ref segment, .. }
+            | Fact::Deleted { ref segment, .. } => {
+                let segment = segment.clone();
+                self.of_segment(&segment, at_ms, fact);
+            }
+            // Units have columns of their own; the others do not change this state.
+            Fact::UnitConsumed(_) | Fact::OutputGap { .. } | Fact::HotRebuilt(_) | Fact::Unknown(_) => {}
         }
+    }
+
+    /// Folds a fact about one segment, or keeps it until the segment is known.
+    fn of_segment(&mut self, id: &str, at_ms: i64, fact: Fact) {
+        let Some(state) = self.segments.get_mut(id) else {
+            self.early.entry(id.to_owned()).or_default().push((at_ms, fact));
+            return;
+        };
+        match fact {
+            Fact::Repacked(fact) => state.repacked(at_ms, fact),
+            Fact::Moved { tier, .. } => state.moved(at_ms, tier),
+            Fact::Freed { store, object, .. } => state.free(store, object),
+            Fact::Restored { until_ms, .. } => state.restored(at_ms, until_ms),
+            Fact::Tombstoned { .. } => state.tombstoned_ms = state.tombstoned_ms.max(Some(at_ms)),
+            Fact::Deleted { .. } => {
+                if let Some(state) = self.segments.remove(id) {
+                    self.deleted_roots.insert(state.fact.merkle_root);
+                    self.leave_lane(&state.fact);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn case(&mut self, name: String, change: impl FnOnce(&mut Case)) {
+        let case = self.cases.entry(name.clone()).or_default();
+        change(case);
+        match case.state() {
+            Some(hold) => drop(self.holds.insert(name, hold)),
+            None => drop(self.holds.remove(&name)),
+        }
+    }
+
+    /// A segment as it is seen from outside: with its holds.
+    pub(super) fn view(&self, segment: &SegmentState) -> SegmentState {
+        let holds = self.holds.values().filter(|hold| hold.keeps(segment));
+        SegmentState { holds: holds.map(|hold| hold.case.clone()).collect(), ..segment.clone() }
     }
 
     fn created(&mut self, at_ms: i64, segment: SegmentFact) {
@@ -218,8 +451,7 @@ impl State {
         let lane = self.lanes.entry(segment.worker.clone()).or_default();
         lane.entry(segment.seq).or_default().push(segment.id.clone());
         let id = segment.id.clone();
-        let state = SegmentState { fact: Arc::new(segment), committed_ms: at_ms, tombstoned_ms: None };
-        self.segments.insert(id.clone(), state);
+        self.segments.insert(id.clone(), SegmentState::new(segment, at_ms));
         for (at_ms, fact) in self.early.remove(&id).unwrap_or_default() {
             self.fact(at_ms, fact);
         }

@@ -201,17 +201,22 @@ async fn a_reopened_ledger_gives_the_same_answers() {
     facts.extend(["critical", "bulk"].map(|class| Fact::SegmentCreated(segment("w1", 1, class))));
     ledger.commit(facts).await.unwrap();
     ledger.commit(vec![Fact::SegmentCreated(segment("w1", 2, "bulk"))]).await.unwrap();
-    let applied = AppliedFact { hash: [7; 32], policy: "retention: {}".to_owned(), who: "ops".to_owned() };
+    let applied = AppliedFact {
+        hash: [7; 32],
+        policy: "retention: {}".to_owned(),
+        who: "ops".to_owned(),
+        signed: None,
+    };
     ledger
         .commit(vec![
-            Fact::Tombstoned { segment: "w1-1-bulk".to_owned() },
+            Fact::Tombstoned { segment: "w1-1-bulk".to_owned(), signed: None },
             Fact::HotExpired { class: "bulk".to_owned(), day: date(2026, 11, 1) },
             Fact::Applied(applied.clone()),
             Fact::WorkerClosed { worker: "w1".to_owned() },
         ])
         .await
         .unwrap();
-    ledger.commit(vec![Fact::Deleted { segment: "w1-1-bulk".to_owned() }]).await.unwrap();
+    ledger.commit(vec![Fact::Deleted { segment: "w1-1-bulk".to_owned(), signed: None }]).await.unwrap();
 
     let ids = |l: &Ledger, seq| -> Vec<String> {
         l.segments_of_worker_after("w1", seq, 10).into_iter().map(|s| s.fact.id.clone()).collect()
@@ -265,7 +270,7 @@ async fn compaction_changes_no_answer() {
         facts.push(Fact::SegmentCreated(segment("w", i + 1, "bulk")));
         ledger.commit(facts).await.unwrap();
     }
-    ledger.commit(vec![Fact::Deleted { segment: "w-2-bulk".to_owned() }]).await.unwrap();
+    ledger.commit(vec![Fact::Deleted { segment: "w-2-bulk".to_owned(), signed: None }]).await.unwrap();
     other.refresh().await.unwrap();
     assert_eq!(ledger.compact().await.unwrap(), Compacted { merged: 7, written: 1 });
     assert_eq!(ledger.compact().await.unwrap(), Compacted::default());
@@ -319,7 +324,7 @@ async fn compaction_and_committers_do_not_hurt_each_other() {
 async fn kinds_of_newer_versions_are_kept_and_change_nothing() {
     let (_dir, place) = lake();
     let ledger = open(&place).await;
-    let moved = serde_json::json!({"kind": "moved", "segment": "s", "to": {"store": "cold"}});
+    let moved = serde_json::json!({"kind": "frozen", "segment": "s", "to": {"store": "cold"}});
     let serde_json::Value::Object(moved) = moved else { unreachable!() };
     ledger.commit(vec![Fact::Unknown(moved), Fact::UnitConsumed(unit("u"))]).await.unwrap();
     let again = open(&place).await;
@@ -329,6 +334,85 @@ async fn kinds_of_newer_versions_are_kept_and_change_nothing() {
     let broken = serde_json::json!({"kind": "deleted"});
     let serde_json::Value::Object(broken) = broken else { unreachable!() };
     assert!(Fact::from_json(broken).is_err());
+}
+
+#[tokio::test]
+async fn a_segment_has_one_place_and_its_holds_in_whatever_order_facts_are_read() {
+    let (_dir, place) = lake();
+    let options = LedgerOptions { compact_files_min: 2, ..LedgerOptions::default() };
+    let ledger = open_with(&place, options).await;
+    let start_ms = jiff::Timestamp::now().as_millisecond();
+    let mut now_ms = start_ms;
+    let id = "w-1-bulk".to_owned();
+    let pack = |object: &str, offset| {
+        Fact::Repacked(RepackedFact {
+            segment: id.clone(),
+            store: "archive".to_owned(),
+            object: object.to_owned(),
+            offset,
+            stored_bytes: 80,
+            sha256: [5; 32],
+            tier: "GLACIER_IR".to_owned(),
+        })
+    };
+    let held = |case: &str, segments: &[&str], looked_ms| {
+        Fact::Held(HeldFact {
+            case: case.to_owned(),
+            predicate: "true".to_owned(),
+            from_ms: None,
+            to_ms: Some(1500),
+            segments: segments.iter().map(|s| (*s).to_owned()).collect(),
+            looked_ms,
+            by: "ann".to_owned(),
+        })
+    };
+    let freed = Fact::Freed {
+        segment: id.clone(),
+        store: "archive".to_owned(),
+        object: "bulk/2026-11-22/w-1".to_owned(),
+    };
+    let restored = |until_ms| Fact::Restored { segment: id.clone(), until_ms, job: "j".to_owned() };
+    let released = |case: &str| Fact::Released {
+        case: case.to_owned(),
+        reason: "settled".to_owned(),
+        by: "ann".to_owned(),
+    };
+    let steps = [
+        Fact::SegmentCreated(segment("w", 1, "bulk")),
+        pack("p1", 10),
+        freed,
+        pack("p2", 20),
+        restored(7),
+        Fact::Moved { segment: id.clone(), tier: "DEEP_ARCHIVE".to_owned() },
+        restored(9),
+        held("one", &[&id], start_ms),
+        held("two", &[&id], start_ms),
+        released("one"),
+        released("two"),
+        held("two", &[], start_ms + 1_000_000),
+        held("three", &["other"], start_ms - 1),
+    ];
+    for fact in steps {
+        now_ms += 10;
+        ledger.commit_at(vec![fact], now_ms).await.unwrap();
+    }
+    let check = |ledger: &Ledger| {
+        let segment = ledger.segment("w-1-bulk").unwrap();
+        let place = segment.place();
+        assert_eq!((place.object.as_str(), place.offset, place.end()), ("p2", 20, 100));
+        assert_eq!((place.tier.as_str(), place.restored_until_ms), ("DEEP_ARCHIVE", Some(9)));
+        assert_eq!((place.since_ms, place.tier_since_ms), (start_ms + 40, start_ms + 60));
+        assert_eq!(segment.left, [("archive".to_owned(), "p1".to_owned())]);
+        // `two` was placed again without it; `three` has not looked at it yet, and its time fits.
+        assert_eq!(segment.holds, ["three"]);
+        assert_eq!(ledger.holds().iter().map(|h| h.case.as_str()).collect::<Vec<_>>(), ["three", "two"]);
+    };
+    check(&ledger);
+    ledger.compact().await.unwrap();
+    let again = open(&place).await;
+    check(&again);
+    let kinds = again.facts_of("held").await.unwrap();
+    assert_eq!(kinds.iter().map(|(at_ms, _)| at_ms - start_ms).collect::<Vec<_>>(), [80, 90, 120, 130]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,11 @@
 mod check;
 mod error;
 mod predicate;
+mod rails;
+mod regulation;
 mod retention;
+mod risk;
+mod text;
 #[cfg(test)]
 mod tests;
 
@@ -23,12 +27,20 @@ use linchpin_normalize::columns;
 
 pub use error::{PolicyFault, PolicyPlace, PredicateError};
 pub use predicate::{PREDICATE_BYTES_MAX, Predicate};
-pub use retention::{CLASSES_MAX, RetentionClass, RetentionPolicy, RetentionRule};
+pub use retention::{CLASSES_MAX, RetentionClass, RetentionPolicy, RetentionRule, UNDECIDED};
+
+pub use rails::{Warning, warnings};
+pub use regulation::{DEMANDS, Demand, demand};
+pub use risk::{
+    ACCOUNT_CRITICALITY, ACCOUNT_TAGS, DATA_CLASSIFICATION, FINDING_SEVERITY, IDENTITY_PRIVILEGE, Risk,
+    RiskTables, rule_schema,
+};
+pub use text::{hash, name as class_name, parse, text};
 
 /// Column with the name of the feed that delivered an event.
 pub const FEED: &str = "feed";
 
-/// What a predicate may speak of: the linchpin columns and `feed`.
+/// What a question may speak of: the linchpin columns and `feed`. Rules see more: [`rule_schema`].
 pub fn schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         let mut fields = columns::schema().fields().to_vec();

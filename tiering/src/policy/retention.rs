@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use arrow::array::{BooleanArray, RecordBatch};
-use linchpin_config::nearest;
+use linchpin_config::{Located, Lock, Name, Retention, nearest};
 
-use super::{PolicyFault, PolicyPlace, Predicate, PredicateError, schema};
+use super::{PolicyFault, PolicyPlace, Predicate, PredicateError, rule_schema};
+use crate::tiers::Step;
 
 /// Most classes of a policy.
 pub const CLASSES_MAX: usize = 64;
@@ -19,6 +20,35 @@ pub struct RetentionClass {
     pub hot: Duration,
     /// How long its archived events are kept, counted from their commit.
     pub expire: Duration,
+    /// Moves of its archived events to other storage classes, by when.
+    pub tiers: Vec<Step>,
+    /// Object lock of its archived events.
+    pub lock: Option<Lock>,
+}
+
+impl RetentionClass {
+    /// A class whose archived events stay where they are put, without a lock.
+    pub fn new(name: &str, hot: Duration, expire: Duration) -> Self {
+        Self { name: name.to_owned(), hot, expire, tiers: Vec::new(), lock: None }
+    }
+
+    /// All classes of a configuration, in its order.
+    pub fn all(retention: &Retention) -> Vec<Self> {
+        let class = |(name, class): &(Located<Name>, linchpin_config::RetentionClass)| {
+            let archive = &class.archive;
+            let first = Step { after: archive.after.value.0, class: archive.class };
+            let later =
+                archive.moves.iter().map(|(to, after)| Step { after: after.value.0, class: to.value });
+            Self {
+                name: name.value.as_str().to_owned(),
+                hot: class.hot.value.0,
+                expire: class.expire.value.0,
+                tiers: std::iter::once(first).chain(later).collect(),
+                lock: class.lock,
+            }
+        };
+        retention.classes.value.iter().map(class).collect()
+    }
 }
 
 /// One rule as it was written.
@@ -30,6 +60,18 @@ pub struct RetentionRule {
     pub when: Option<String>,
     /// Name of the class it gives.
     pub class: String,
+}
+
+impl RetentionRule {
+    /// All rules of a configuration, in its order.
+    pub fn all(retention: &Retention) -> Vec<Self> {
+        let rule = |rule: &linchpin_config::Rule| Self {
+            name: rule.name.value.clone(),
+            when: rule.when.as_ref().map(|when| when.value.clone()),
+            class: rule.class.value.as_str().to_owned(),
+        };
+        retention.rules.value.iter().map(rule).collect()
+    }
 }
 
 /// A checked policy: every row gets exactly one class.
@@ -47,6 +89,10 @@ impl RetentionPolicy {
         let mut faults = class_faults(classes);
         let mut compiled = Vec::with_capacity(rules.len());
         let mut catch_all: Option<&str> = None;
+        if rules.len() >= usize::from(UNDECIDED) {
+            let message = format!("a policy has fewer than {UNDECIDED} rules, not {}", rules.len());
+            faults.push(fault(PolicyPlace::Policy, PredicateError::new(message)));
+        }
         for (n, rule) in rules.iter().enumerate() {
             if let Some(name) = catch_all {
                 let message =
@@ -79,36 +125,53 @@ impl RetentionPolicy {
         &self.classes
     }
 
+    /// Names of the columns that its rules read.
+    pub fn columns(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.rules.iter().flat_map(|(when, _)| when.columns()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The rules in order: each predicate with the class index that it gives.
+    pub fn rules(&self) -> &[(Predicate, u8)] {
+        &self.rules
+    }
+
     /// Index of a class by name.
     pub fn class(&self, name: &str) -> Option<u8> {
         self.classes.iter().position(|c| c.name == name).map(|n| n as u8)
     }
 
     /// Class index of every row: that of the first rule that matches. `rows` has the columns of
-    /// [`super::schema`].
+    /// [`super::rule_schema`].
     ///
     /// Should a rule fail on these rows after all, those that no earlier rule decided are kept as
     /// long as any class keeps them: never too short.
     pub fn classify(&self, rows: &RecordBatch) -> Vec<u8> {
-        let mut classes = vec![UNDECIDED; rows.num_rows()];
+        let longest = self.longest();
+        let class = |rule: u16| self.rules.get(usize::from(rule)).map_or(longest, |(_, class)| *class);
+        self.deciding(rows).into_iter().map(class).collect()
+    }
+
+    /// Index of the rule that decides about each row: the first that matches; [`UNDECIDED`] where a rule
+    /// failed before one did. `rows` has the columns of [`super::rule_schema`].
+    pub fn deciding(&self, rows: &RecordBatch) -> Vec<u16> {
+        let mut deciding = vec![UNDECIDED; rows.num_rows()];
         let mut left = rows.num_rows();
-        for (predicate, class) in &self.rules {
+        for (n, (predicate, _)) in self.rules.iter().enumerate() {
             if left == 0 {
                 break;
             }
             match predicate.evaluate(rows) {
-                Ok(mask) => left -= decide(&mut classes, &mask, *class),
+                Ok(mask) => left -= decide(&mut deciding, &mask, n as u16),
                 Err(error) => {
                     tracing::warn!(%error, predicate = predicate.sql(), "a retention rule failed; its rows are kept longest");
                     break;
                 }
             }
         }
-        if left > 0 {
-            let longest = self.longest();
-            classes.iter_mut().filter(|c| **c == UNDECIDED).for_each(|c| *c = longest);
-        }
-        classes
+        deciding
     }
 
     /// Class index of every event: the strictest of its rows'. `row_event` gives each row's event.
@@ -133,15 +196,15 @@ impl RetentionPolicy {
     }
 }
 
-/// Not a class index: there are at most [`CLASSES_MAX`].
-const UNDECIDED: u8 = u8::MAX;
+/// Not a rule: there are fewer.
+pub const UNDECIDED: u16 = u16::MAX;
 
-/// Gives `class` to the undecided rows of the mask and says how many there were.
-fn decide(classes: &mut [u8], mask: &BooleanArray, class: u8) -> usize {
+/// Gives `rule` to the undecided rows of the mask and says how many there were.
+fn decide(deciding: &mut [u16], mask: &BooleanArray, rule: u16) -> usize {
     let mut decided = 0;
     for row in mask.values().set_indices() {
-        if classes[row] == UNDECIDED {
-            classes[row] = class;
+        if deciding[row] == UNDECIDED {
+            deciding[row] = rule;
             decided += 1;
         }
     }
@@ -161,7 +224,7 @@ fn compile_rule(
         let error = PredicateError::new(format!("unknown class `{}`", rule.class)).hint(hint);
         faults.push(fault(PolicyPlace::Rule(n), error));
     }
-    let predicate = Predicate::compile(rule.when.as_deref().unwrap_or("true"), schema());
+    let predicate = Predicate::compile(rule.when.as_deref().unwrap_or("true"), rule_schema());
     match (predicate, class) {
         (Err(error), _) => faults.push(fault(PolicyPlace::When(n), error)),
         (Ok(predicate), _) if predicate.constant() == Some(false) => {

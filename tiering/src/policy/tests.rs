@@ -18,6 +18,13 @@ fn rows() -> RecordBatch {
     with_feed(&json_rows(lines), "trail").unwrap()
 }
 
+/// The same as rules see them, without any context.
+fn rule_rows() -> RecordBatch {
+    let rows = rows();
+    let linchpin: Vec<usize> = (0..rows.num_columns() - 1).collect();
+    RiskTables::default().rows(&rows.project(&linchpin).unwrap(), "trail").unwrap()
+}
+
 #[test]
 fn predicates_choose_rows() {
     let rows = rows();
@@ -130,11 +137,7 @@ fn predicates_name_their_columns() {
 const DAY: u64 = 86_400;
 
 fn class(name: &str, hot_days: u64, expire_days: u64) -> RetentionClass {
-    RetentionClass {
-        name: name.into(),
-        hot: Duration::from_secs(hot_days * DAY),
-        expire: Duration::from_secs(expire_days * DAY),
-    }
+    RetentionClass::new(name, Duration::from_secs(hot_days * DAY), Duration::from_secs(expire_days * DAY))
 }
 
 fn rule(name: &str, when: &str, class: &str) -> RetentionRule {
@@ -158,12 +161,13 @@ fn policy() -> RetentionPolicy {
 #[test]
 fn the_first_rule_that_matches_gives_the_class() {
     let policy = policy();
-    assert_eq!(policy.classify(&rows()), [0, 2, 1, 1]);
+    assert_eq!(policy.classify(&rule_rows()), [0, 2, 1, 1]);
+    assert_eq!(policy.deciding(&rule_rows()), [0, 1, 2, 2]);
     assert_eq!(policy.class("bulk"), Some(2));
     assert_eq!(policy.class("nosuch"), None);
     let rules = [rule("all", "true", "standard")];
     let policy = RetentionPolicy::compile(&classes(), &rules).unwrap();
-    assert_eq!(policy.classify(&rows()), [1; 4]);
+    assert_eq!(policy.classify(&rule_rows()), [1; 4]);
 }
 
 #[test]

@@ -40,13 +40,15 @@ use crate::hot::{
     EVENT_DAY, RETENTION, ROW_GROUP_ROWS_MAX, day_number, file_schema, partition_fields, table_schema,
 };
 
-/// Where the session finds the table's store; a name, not an address.
-pub(super) fn store_url() -> ObjectStoreUrl {
-    ObjectStoreUrl::parse("linchpin-hot://events").unwrap_or_else(|_| ObjectStoreUrl::local_filesystem())
+/// Where the session finds a table's store; a name, not an address.
+pub(super) fn store_url(table: &str) -> ObjectStoreUrl {
+    let url = ObjectStoreUrl::parse(format!("linchpin-hot://{table}"));
+    url.unwrap_or_else(|_| ObjectStoreUrl::local_filesystem())
 }
 
 /// One snapshot of the hot table.
 pub(super) struct Events {
+    name: &'static str,
     state: DeltaTableState,
     schema: SchemaRef,
     files_total: AtomicUsize,
@@ -54,9 +56,10 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(table: &DeltaTable) -> Result<Self> {
+    pub(super) fn new(name: &'static str, table: &DeltaTable) -> Result<Self> {
         let state = table.snapshot().map_err(|e| DataFusionError::External(Box::new(e)))?.clone();
         Ok(Self {
+            name,
             state,
             schema: table_schema(),
             files_total: AtomicUsize::new(0),
@@ -128,7 +131,7 @@ impl TableProvider for Events {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
         }
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
-        let config = open_files(session, groups)?
+        let config = open_files(session, self.name, groups)?
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
@@ -136,14 +139,15 @@ impl TableProvider for Events {
     }
 }
 
-/// A scan of these files with the table's columns.
+/// A scan of these files of a session's table, with its columns.
 pub(crate) fn open_files(
     session: &dyn EngineSession,
+    table: &str,
     groups: Vec<FileGroup>,
 ) -> Result<FileScanConfigBuilder> {
     let runtime = session.runtime_env();
     let cache = runtime.cache_manager.get_file_metadata_cache();
-    let reader = CachedParquetFileReaderFactory::new(runtime.object_store(store_url())?, cache);
+    let reader = CachedParquetFileReaderFactory::new(runtime.object_store(store_url(table))?, cache);
     let schema =
         TableSchema::builder(file_schema()).with_table_partition_cols(partition_fields().to_vec()).build();
     let source = ParquetSource::new(schema)
@@ -152,7 +156,7 @@ pub(crate) fn open_files(
     let rows = groups.iter().flat_map(FileGroup::iter).map(file_rows);
     let rows = rows.fold(Precision::Exact(0), |sum, rows| sum.add(&rows));
     let statistics = Statistics { num_rows: rows, ..Statistics::new_unknown(&table_schema()) };
-    Ok(FileScanConfigBuilder::new(store_url(), Arc::new(source))
+    Ok(FileScanConfigBuilder::new(store_url(table), Arc::new(source))
         .with_file_groups(groups)
         .with_statistics(statistics))
 }

@@ -56,11 +56,8 @@ impl fmt::Display for Explain {
 }
 
 pub(super) fn explain(plan: &Arc<dyn ExecutionPlan>, session: &Session, rows: u64) -> Explain {
-    let (bytes_read, requests) = session.store().read();
-    let (files_total, files_matched) = session.table().files();
-    let files_read = session.store().files();
-    let mut explain =
-        Explain { files_total, files_matched, files_read, bytes_read, requests, rows, ..Explain::default() };
+    let mut explain = Explain { rows, ..Explain::default() };
+    session.count(&mut explain);
     add_metrics(plan, &mut explain);
     explain
 }

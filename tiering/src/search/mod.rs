@@ -40,6 +40,8 @@ pub(crate) use session::Session;
 
 /// Name of the table in a query.
 pub const EVENTS: &str = "events";
+/// Name of the table of rows that jobs brought back, in a query.
+pub const REHYDRATED: &str = "rehydrated";
 
 /// What a query may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +107,20 @@ impl std::fmt::Debug for Search {
 impl HotTable {
     /// Runs one reading query over the table's newest snapshot.
     pub async fn search(&self, sql: &str, limits: &SearchLimits) -> Result<Search, SearchError> {
-        let session = Session::open(&self.fresh().await?, limits).map_err(SearchError::Failed)?;
+        self.search_beside(None, sql, limits).await
+    }
+
+    /// The same, where the query can also see the rows that jobs brought back, as [`REHYDRATED`].
+    pub(crate) async fn search_beside(
+        &self,
+        rehydrated: Option<&Self>,
+        sql: &str,
+        limits: &SearchLimits,
+    ) -> Result<Search, SearchError> {
+        let mut session = Session::open(&self.fresh().await?, limits).map_err(SearchError::Failed)?;
+        if let Some(rehydrated) = rehydrated {
+            session.add(REHYDRATED, &rehydrated.fresh().await?).map_err(SearchError::Failed)?;
+        }
         let state = session.context().state();
         let statement = session::reading_statement(&state, sql)?;
         Search::start(session, limits, |state| async move {

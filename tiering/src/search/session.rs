@@ -24,6 +24,7 @@ use deltalake::DeltaTable;
 use super::{
     EVENTS, SearchError, SearchLimits,
     events::{Events, store_url},
+    explain::Explain,
     io::CountingStore,
 };
 
@@ -37,14 +38,12 @@ const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN;
 /// What one query runs in.
 pub(crate) struct Session {
     context: SessionContext,
-    store: Arc<CountingStore>,
-    events: Arc<Events>,
+    tables: Vec<(Arc<CountingStore>, Arc<Events>)>,
 }
 
 impl Session {
     /// A session over one snapshot.
     pub(crate) fn open(table: &DeltaTable, limits: &SearchLimits) -> Result<Self, DataFusionError> {
-        let store = Arc::new(CountingStore::new(table.log_store().object_store(None)));
         let mut config = SessionConfig::new()
             .with_target_partitions(limits.threads.max(1))
             .with_batch_size(BATCH_ROWS)
@@ -60,28 +59,40 @@ impl Session {
             .with_memory_pool(Arc::new(pool))
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
             .build_arc()?;
-        runtime.register_object_store(store_url().as_ref(), Arc::clone(&store) as _);
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
             .build();
-        let context = SessionContext::new_with_state(state);
-        let events = Arc::new(Events::new(table)?);
-        context.register_table(EVENTS, Arc::clone(&events) as _)?;
-        Ok(Self { context, store, events })
+        let mut session = Self { context: SessionContext::new_with_state(state), tables: Vec::new() };
+        session.add(EVENTS, table)?;
+        Ok(session)
+    }
+
+    /// Lets queries see another table with the same columns.
+    pub(super) fn add(&mut self, name: &'static str, table: &DeltaTable) -> Result<(), DataFusionError> {
+        let store = Arc::new(CountingStore::new(table.log_store().object_store(None)));
+        self.context.register_object_store(store_url(name).as_ref(), Arc::clone(&store) as _);
+        let events = Arc::new(Events::new(name, table)?);
+        self.context.register_table(name, Arc::clone(&events) as _)?;
+        self.tables.push((store, events));
+        Ok(())
     }
 
     pub(crate) fn context(&self) -> &SessionContext {
         &self.context
     }
 
-    pub(crate) fn store(&self) -> &CountingStore {
-        &self.store
-    }
-
-    pub(super) fn table(&self) -> &Events {
-        &self.events
+    /// Adds what was read of all tables.
+    pub(super) fn count(&self, explain: &mut Explain) {
+        for (store, events) in &self.tables {
+            let ((bytes, requests), (total, matched)) = (store.read(), events.files());
+            explain.bytes_read += bytes;
+            explain.requests += requests;
+            explain.files_read += store.files();
+            explain.files_total += total;
+            explain.files_matched += matched;
+        }
     }
 
     /// A scan of the whole table, to be narrowed.

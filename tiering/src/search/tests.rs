@@ -21,7 +21,7 @@ const NOW_US: i64 = 20_484 * DAY_US + DAY_US / 2;
 
 fn classes() -> Vec<RetentionClass> {
     let days = |n: u64| Duration::from_secs(n * 86_400);
-    vec![RetentionClass { name: "standard".into(), hot: days(90), expire: days(900) }]
+    vec![RetentionClass::new("standard", days(90), days(900))]
 }
 
 /// `n` API calls of one file, `back` days ago; ids and addresses look as scattered as real ones.

@@ -120,16 +120,24 @@ const TIERING: &[Shown] = &[
         measures: &[],
     },
     Shown {
+        name: "tests_passed_enforcer",
+        package: "linchpin-tiering",
+        filter: "enforce::tests::",
+        least: 9.0,
+        variables: &[],
+        measures: &[],
+    },
+    Shown {
         name: "tests_passed_rehydrate_scattered_events",
         package: "linchpin-tiering",
         filter: "scattered_events_come_back",
         least: 1.0,
-        variables: &[("LINCHPIN_LONG", "1")],
+        variables: &[("LINCHPIN_REHYDRATE_LONG", "1")],
         measures: &[
             ("rehydrate_events", Target::AtLeast(10_000.0)),
             ("rehydrate_deaths", Target::AtLeast(20.0)),
-            ("rehydrate_read_times_compressed", Target::AtMost(5.0)),
-            ("rehydrate_spent_of_budget", Target::AtMost(1.0)),
+            ("rehydrate_bytes_read_to_block_bytes", Target::AtMost(5.0)),
+            ("rehydrate_spent_to_budget", Target::AtMost(1.0)),
         ],
     },
 ];
