@@ -140,7 +140,9 @@ impl Files {
             }
         }
         drop(reader);
-        failures.iter().for_each(|error| self.fail(name, error));
+        for error in &failures {
+            self.fail(name, error);
+        }
         Ok(())
     }
 }
