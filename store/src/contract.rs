@@ -17,6 +17,7 @@ use crate::{
 
 /// What a store is tried with. An unknown storage class is refused by all.
 #[derive(Debug, Default, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "what servers lack, one by one")]
 pub(crate) struct Lane {
     /// One that is read at once.
     pub(crate) online: Option<&'static str>,

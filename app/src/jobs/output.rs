@@ -145,6 +145,7 @@ impl OutputSink {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` takes")]
 fn retry(error: JobError) -> SinkError {
     SinkError::Retry(error.to_string())
 }

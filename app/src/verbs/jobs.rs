@@ -64,7 +64,10 @@ pub(crate) fn run(args: &JobsArgs) -> Result<()> {
         let load = async |id: &str| store.load(id).await.map(|held| held.job).map_err(jobs::failure);
         match &args.action {
             None => list(&store.list().await.map_err(jobs::failure)?, args.json),
-            Some(Action::Show { id }) => show(&load(id).await?, args.json),
+            Some(Action::Show { id }) => {
+                show(&load(id).await?, args.json);
+                Ok(())
+            }
             Some(Action::Resume { id, budget, detach }) => {
                 let (book, job) = (jobs::book(&deployment)?, load(id).await?);
                 if let Some(budget) = *budget {
@@ -145,7 +148,7 @@ fn summary(job: &Job) -> serde_json::Value {
     })
 }
 
-fn show(job: &Job, as_json: bool) -> Result<()> {
+fn show(job: &Job, as_json: bool) {
     let lost = job.parts.iter().filter_map(|part| match &part.state {
         PartState::Lost { why } => Some((part, why)),
         _ => None,
@@ -156,7 +159,7 @@ fn show(job: &Job, as_json: bool) -> Result<()> {
             .map(|(part, why)| json!({ "object": part.object, "segments": part.segments, "why": why }))
             .collect();
         println!("{all}");
-        return Ok(());
+        return;
     }
     println!("{}", jobs::state(job));
     println!("  where: {}", job.order.predicate);
@@ -169,8 +172,7 @@ fn show(job: &Job, as_json: bool) -> Result<()> {
     if let Some(trouble) = &job.trouble {
         println!("  last trouble: {trouble}");
     }
-    lost.for_each(|(part, why)| {
-        println!("  lost: {} ({} segments): {why}", part.object, part.segments.len())
-    });
-    Ok(())
+    for (part, why) in lost {
+        println!("  lost: {} ({} segments): {why}", part.object, part.segments.len());
+    }
 }

@@ -238,7 +238,7 @@ impl World {
                 }
             }
         }
-        self.clock.pass(DAY * self.step_days as u32 - Duration::from_hours(1));
+        self.clock.pass(Duration::from_hours(self.step_days.unsigned_abs() * 24 - 1));
     }
 
     /// A clock that jumps does nothing, however far and whither.

@@ -116,7 +116,7 @@ async fn small_segments_wait_for_a_pack_but_not_for_long() {
     world.segment("a", 1000).await;
     world.clock.pass(7 * DAY);
     assert_eq!(world.pass().await, Enforced::default());
-    world.clock.pass(DAY - Duration::from_mins(1));
+    world.clock.pass(Duration::from_mins(24 * 60 - 1));
     assert_eq!(world.pass().await, Enforced::default());
     world.clock.pass(Duration::from_mins(1));
     // nothing to pack it with: the object itself moves

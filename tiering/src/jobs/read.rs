@@ -130,10 +130,10 @@ impl Reading<'_> {
                     rows.entry(row).or_default().extend(subs);
                 }
             }
-            rows.values_mut().for_each(|subs| {
+            for subs in rows.values_mut() {
                 subs.sort_unstable();
                 subs.dedup();
-            });
+            }
             let found: Vec<Rehydrated<'_>> = rows
                 .iter()
                 .filter_map(|(row, subs)| Some((block.event(*row)?, subs)))

@@ -337,6 +337,7 @@ async fn kinds_of_newer_versions_are_kept_and_change_nothing() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one course of events")]
 async fn a_segment_has_one_place_and_its_holds_in_whatever_order_facts_are_read() {
     let (_dir, place) = lake();
     let options = LedgerOptions { compact_files_min: 2, ..LedgerOptions::default() };

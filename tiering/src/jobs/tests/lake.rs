@@ -347,7 +347,7 @@ impl World {
         }
     }
 
-    fn order(&self, out: &Path) -> (Order, Request) {
+    fn order(out: &Path) -> (Order, Request) {
         let sql = format!("src_endpoint_ip = '{NEEDLE}'");
         let period = NOW_MS - 1000..NOW_MS + 3_600_000;
         let order = Order {
@@ -367,7 +367,7 @@ impl World {
 
     /// Makes a job and approves what it costs at a speed, times `share`.
     async fn job(&self, out: &Path, speed: Speed, share: f64) -> Job {
-        let (order, request) = self.order(out);
+        let (order, request) = Self::order(out);
         let now = self.clock.now_ms();
         let estimated = estimate(&self.lake, order, &request, self.pricing(), now).await.unwrap();
         let offer = estimated.job.offers.iter().find(|o| o.speed == speed).unwrap().clone();
