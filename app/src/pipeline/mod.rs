@@ -9,8 +9,8 @@ pub(crate) mod drift;
 mod feeds;
 mod lanes;
 mod matched;
-mod reload;
 mod rehydration;
+mod reload;
 pub(crate) mod sources;
 mod worker;
 

@@ -144,7 +144,8 @@ fn shelves(lake: &Lake) -> BTreeMap<[String; 3], Shelf> {
     let mut shelves: BTreeMap<[String; 3], Shelf> = BTreeMap::new();
     for segment in lake.ledger.segments(&SegmentFilter::default()) {
         let (fact, place) = (&segment.fact, segment.place());
-        let shelf = shelves.entry([&fact.retention, &place.tier, &place.store].map(String::clone)).or_default();
+        let shelf =
+            shelves.entry([&fact.retention, &place.tier, &place.store].map(String::clone)).or_default();
         shelf.segments += 1;
         shelf.events += fact.events;
         shelf.raw_bytes += fact.raw_bytes;

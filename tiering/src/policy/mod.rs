@@ -12,9 +12,9 @@ mod rails;
 mod regulation;
 mod retention;
 mod risk;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::sync::{Arc, LazyLock};
 
