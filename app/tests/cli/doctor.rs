@@ -114,5 +114,18 @@ fn every_shell_and_the_manual_know_every_verb() {
     folder.run(&["man", "--out", "man1"]).ok();
     let page = fs::read_to_string(folder.path().join("man1/linchpin-search.1")).unwrap();
     assert!(page.contains("\\-\\-format") && page.contains("linchpin search"), "{page}");
-    assert_eq!(files(&folder.path().join("man1")).len(), 16);
+    let help = folder.run(&["--help"]).ok().text();
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let verbs: Vec<&str> = commands
+        .take_while(|line| line.starts_with("  "))
+        // What a line has no room for stands further in.
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect();
+    assert!(verbs.len() > 20, "{help}");
+    for verb in &verbs {
+        assert!(folder.path().join(format!("man1/linchpin-{verb}.1")).is_file(), "{verb}");
+    }
+    assert_eq!(files(&folder.path().join("man1")).len(), 1 + verbs.len());
 }
