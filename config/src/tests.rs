@@ -143,7 +143,7 @@ fn a_fault_inside_a_predicate_is_underlined_where_it_stands() {
     let config = Config::parse("linchpin.yaml", FULL).unwrap();
     let when = config.outputs[0].when.as_ref().unwrap();
     let fault = config.fault(when, Some(0..11), "no column `severity_id`", Some("hint".to_owned()));
-    let expected = "linchpin.yaml:39:12: error: no column `severity_id`
+    let expected = "linchpin.yaml:40:12: error: no column `severity_id`
   |     when: \"severity_id >= 3 OR class_uid IN (2004, 3002)\"
   |            ^^^^^^^^^^^
 hint: hint";

@@ -54,9 +54,10 @@ impl Normalizer {
         }
     }
 
-    /// Makes inventories of the events of every source from here on; [`Normalizer::seen`] gives them.
-    pub fn watch(&mut self) {
-        self.states = States::watching(self.catalog.plans().len());
+    /// One that makes inventories of the events of every source; [`Normalizer::seen`] gives them.
+    pub fn watching(catalog: Arc<Catalog>) -> Self {
+        let states = States::watching(catalog.plans().len());
+        Self { states, ..Self::new(catalog) }
     }
 
     /// What the events of every source looked like since the last call, by source.

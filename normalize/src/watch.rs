@@ -1,9 +1,9 @@
 //! Watches the events of one source: fills an [`Inventory`] beside the rows.
 //!
 //! What an event looks like follows from its structure, which the scan gives as a number. A
-//! structure that was seen before costs one look into a table; its first [`EVERY`] events and every
-//! [`EVERY`]th after them are looked at, for kinds that no structure tells apart and for values. Events without a
-//! structure, such as lines, are looked at likewise and when they have a path that is new; every
+//! structure that was seen before costs one look into a table; its first event, its second, fourth and
+//! so on, and every [`EVERY`]th are looked at, for kinds that no structure tells apart and for values:
+//! sources have thousands of structures, most of them rare. Events without a structure, such as lines, are looked at likewise and when they have a path that is new; every
 //! [`EVERY`]th stands for those between.
 
 use rustc_hash::FxHashMap;
@@ -86,7 +86,7 @@ impl Watch {
         if let Some(known) = template.and_then(|template| self.structures.get_mut(&template)) {
             known.events += 1;
             known.met += 1;
-            if known.met > EVERY && !known.met.is_multiple_of(EVERY) {
+            if !(known.met.is_power_of_two() || known.met.is_multiple_of(EVERY)) {
                 return false;
             }
             let usual = std::mem::take(&mut known.fields);

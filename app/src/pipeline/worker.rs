@@ -87,7 +87,7 @@ impl<'s> Worker<'s> {
             seq: 1,
             last_root: None,
             since: None,
-            normalizer: watching(shared.catalog()),
+            normalizer: Normalizer::watching(shared.catalog()),
             cutter: Normalizer::new(shared.catalog()).into(),
             inflater: Inflater::new(limits()),
             outgoing: vec![Vec::new(); shared.outputs.len()],
@@ -144,7 +144,7 @@ impl<'s> Worker<'s> {
         let catalog = self.shared.catalog();
         if !Arc::ptr_eq(self.normalizer.catalog(), &catalog) {
             self.shared.drift.add(self.normalizer.seen());
-            self.normalizer = watching(Arc::clone(&catalog));
+            self.normalizer = Normalizer::watching(Arc::clone(&catalog));
             self.cutter = Normalizer::new(catalog).into();
         }
         self.leases.extend(job.candidate.lease.map(|lease| (job.feed, lease)));
@@ -253,7 +253,7 @@ impl<'s> Worker<'s> {
 
     fn quarantine(&mut self, unit: &RawUnit, from: usize, facts: &UnitFacts) -> Result<()> {
         tracing::error!(object = %unit.id.object, from, "the normaliser failed on a unit, which is archived whole");
-        self.normalizer = watching(Arc::clone(self.normalizer.catalog()));
+        self.normalizer = Normalizer::watching(Arc::clone(self.normalizer.catalog()));
         match self.normalizer.quarantined(unit, from, "the normaliser failed on this unit") {
             Some(rest) => self.take(unit, facts, &rest),
             None => Ok(()),
@@ -486,13 +486,6 @@ impl<'s> Worker<'s> {
         }
         totals.events.fetch_add(closed.rows(), Relaxed);
     }
-}
-
-/// A normaliser that sees how sources drift.
-fn watching(catalog: Arc<Catalog>) -> Normalizer {
-    let mut normalizer = Normalizer::new(catalog);
-    normalizer.watch();
-    normalizer
 }
 
 /// Limits of what a worker inflates at once.

@@ -117,8 +117,7 @@ fn of_files(args: &DriftArgs) -> Result<Vec<Drifted>> {
     let known = args.baseline.as_deref().map(load).transpose()?;
     let catalog = Arc::new(sources::catalog(args.sources.as_deref())?);
     let mut files = Files::new(&catalog, AUTO_SOURCE)?;
-    let mut normalizer = Normalizer::new(Arc::clone(&catalog));
-    normalizer.watch();
+    let mut normalizer = Normalizer::watching(Arc::clone(&catalog));
     for path in &args.files {
         files.each(path, &mut |_, unit| {
             let mut pass = normalizer.begin(unit);

@@ -155,8 +155,8 @@ fn a_watched_source_has_an_inventory() {
       user.name: who
       activity: { from: do, lookup: { in: Logon, out: Logoff }, else: Other }
       status: how";
-    let mut normalizer = normalizer(&[("acme.doors", doors)]);
-    normalizer.watch();
+    let catalog = Arc::clone(normalizer(&[("acme.doors", doors)]).catalog());
+    let mut normalizer = Normalizer::watching(catalog);
     let mut take = |events: &str| {
         let sample = run(&mut normalizer, "f/f.log", events.into(), None);
         assert_eq!(sample.faults, [""; 0]);

@@ -192,8 +192,7 @@ fn inventory(name: &str, shape: &Shape, bytes: &[u8]) -> Result<Inventory, Scaff
     let plan = compile("source.yml", &mapping).map_err(|faults| unfit(faults.to_string()))?;
     let source = Arc::clone(&plan.name);
     let catalog = Catalog::new([]).map_err(|faults| unfit(faults.to_string()))?.with(plan);
-    let mut normalizer = Normalizer::new(Arc::new(catalog));
-    normalizer.watch();
+    let mut normalizer = Normalizer::watching(Arc::new(catalog));
     samples::run(&mut normalizer, SAMPLE, bytes.to_vec(), Some(&source));
     normalizer.seen().remove(&source).ok_or(ScaffoldError::Empty)
 }

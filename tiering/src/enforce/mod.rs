@@ -21,6 +21,7 @@
 mod deletion;
 mod moves;
 #[cfg(test)]
+#[path = "tests/simulation.rs"]
 mod simulation;
 #[cfg(test)]
 mod tests;
