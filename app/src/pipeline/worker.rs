@@ -12,9 +12,7 @@ use anyhow::{Context as _, Result};
 use crossbeam_channel::Receiver;
 use linchpin_ingest::{Body, Inflater, IngestError, Lease, Limits, Outcome, UnitReader, missing_unit};
 use linchpin_integration::OutEvent;
-use linchpin_normalize::{
-    Carry, Catalog, Normalized, Normalizer, Part, RawUnit, ReplayUnit, UnitFacts, UnitKey,
-};
+use linchpin_normalize::{Carry, Normalized, Normalizer, Part, RawUnit, ReplayUnit, UnitFacts, UnitKey};
 use linchpin_store::StoreError;
 use linchpin_tiering::{
     LakeError,
