@@ -114,7 +114,8 @@ fn every_shell_and_the_manual_know_every_verb() {
     folder.run(&["man", "--out", "man1"]).ok();
     let page = fs::read_to_string(folder.path().join("man1/linchpin-search.1")).unwrap();
     assert!(page.contains("\\-\\-format") && page.contains("linchpin search"), "{page}");
-    let help = folder.run(&["--help"]).ok().text();
+    let help = folder.run(&["--help"]);
+    let help = help.ok().text();
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let verbs: Vec<&str> = commands
         .take_while(|line| line.starts_with("  "))
