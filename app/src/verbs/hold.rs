@@ -165,7 +165,9 @@ fn release(args: &ReleaseArgs) -> Result<()> {
         hold::release(&lake, &args.case, &args.reason, &who(), now_ms()).await.map_err(failure)
     })?;
     println!("the hold of the case `{}` is released; the policy decides again", args.case);
-    problems.iter().for_each(|(what, why)| println!("but {what} is still there: {why}"));
+    for (what, why) in problems {
+        println!("but {what} is still there: {why}");
+    }
     Ok(())
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn all(config: &Config) -> Vec<Check> {
         .chain(archives.map(|(name, place)| (format!("archive {}", name.value), place)));
     for (of, place) in places {
         let mut doctor = Doctor::new(&of, place);
-        doctor.written_to(&config.stores, of == "lake").await;
+        Box::pin(doctor.written_to(&config.stores, of == "lake")).await;
         checks.append(&mut doctor.checks);
     }
     for feed in &config.feeds.value {
@@ -71,7 +71,7 @@ pub(super) async fn all(config: &Config) -> Vec<Check> {
             }
             (from, Some((bucket, prefix))) => {
                 let mut doctor = Doctor::new(&of, &bucket);
-                doctor.read_from(from, &config.stores, prefix).await;
+                Box::pin(doctor.read_from(from, &config.stores, prefix)).await;
                 checks.append(&mut doctor.checks);
             }
             _ => {}
@@ -135,7 +135,7 @@ impl<'a> Doctor<'a> {
 
     /// What lake and archives need.
     async fn written_to(&mut self, stores: &Stores, tables: bool) {
-        let Some(store) = self.connect(connect(self.place, stores)).await else { return };
+        let Some(store) = self.connect(Box::pin(connect(self.place, stores))).await else { return };
         if self.list(&store, "").await.is_none() {
             return;
         }
@@ -152,7 +152,7 @@ impl<'a> Doctor<'a> {
         self.check("read", read_back(&*store, &key), |()| "it was read back".to_owned()).await;
         self.check("clock", skew(&*store, &key, between), |skew| format!("{skew} s apart")).await;
         self.check("delete", delete(&*store, &key), |()| "it was removed".to_owned()).await;
-        let kept = |_: &()| "it refuses to overwrite, and to replace or delete what has changed".to_owned();
+        let kept = |(): &()| "it refuses to overwrite, and to replace or delete what has changed".to_owned();
         self.check::<(), ProbeError>("promises", probe(&*store), kept).await;
         if tables {
             let committed = async {
@@ -172,7 +172,7 @@ impl<'a> Doctor<'a> {
 
     /// What a feed's bucket needs.
     async fn read_from(&mut self, from: &FeedFrom, stores: &Stores, prefix: &str) {
-        let connected = async { bucket_of(from, stores).await.unwrap_or_else(|| Err(no_bucket())) };
+        let connected = Box::pin(async { bucket_of(from, stores).await.unwrap_or_else(|| Err(no_bucket())) });
         let Some(store) = self.connect(connected).await else { return };
         let Some(heads) = self.list(&store, prefix).await else { return };
         let Some(head) = heads.iter().find(|head| head.size > 0) else {

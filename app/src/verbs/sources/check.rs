@@ -225,7 +225,7 @@ fn print(checked: &[Checked<'_>], out: &mut dyn Write) -> io::Result<()> {
 
 /// A share in percent, rounded down: 100 % is all.
 fn share(part: u64, whole: u64) -> String {
-    if whole == 0 { "-".to_owned() } else { format!("{} %", part * 100 / whole) }
+    (part * 100).checked_div(whole).map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"))
 }
 
 /// What the samples of one mapping have that no rule takes, and what its classes recommend that no
