@@ -1,11 +1,14 @@
 //! The sources this build knows, and how an object's source is recognised.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use linchpin_config::Diagnostics;
+use rustc_hash::FxHashMap;
 
 use crate::glob::Glob;
+use crate::mapping;
 use crate::plan::{Framing, Header, LineFraming, Plan, Recognise};
 use crate::scan::{Kind, Leaf, PathTable};
 use crate::views::columns::{Cell, Split};
@@ -32,20 +35,24 @@ pub struct Recognised {
 impl Catalog {
     /// Compiles mappings, given as (file name, text).
     pub fn new<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> Result<Self, Diagnostics> {
+        Self::of(files.into_iter().map(|(file, text)| mapping::compile(file, text)))
+    }
+
+    /// The sources that are part of this build.
+    pub fn builtin() -> Result<Self, Diagnostics> {
+        Self::of(SOURCES.iter().map(|(file, text)| mapping::compile_late(file, text)))
+    }
+
+    fn of(compiled: impl Iterator<Item = Result<Plan, Diagnostics>>) -> Result<Self, Diagnostics> {
         let mut plans = Vec::new();
         let mut faults = Vec::new();
-        for (file, text) in files {
-            match crate::mapping::compile(file, text) {
+        for plan in compiled {
+            match plan {
                 Ok(plan) => plans.push(Arc::new(plan)),
                 Err(Diagnostics(found)) => faults.extend(found),
             }
         }
         if faults.is_empty() { Ok(Self { plans }) } else { Err(Diagnostics(faults)) }
-    }
-
-    /// The sources that are part of this build.
-    pub fn builtin() -> Result<Self, Diagnostics> {
-        Self::new(SOURCES.iter().copied())
     }
 
     /// This catalogue with another source; one of the same name gives way to it.
@@ -88,13 +95,18 @@ impl Catalog {
         paths: &PathTable,
         around: Option<Values<'_>>,
     ) -> Option<Recognised> {
-        let seen: Vec<(String, &Leaf)> = leaves.iter().map(|leaf| (paths.text(leaf.path), leaf)).collect();
-        let has = |path: &str, case| seen.iter().any(|(known, _)| under(known, path, case));
+        let texts: Vec<String> = leaves.iter().map(|leaf| paths.text(leaf.path)).collect();
+        let exact = seen(&texts, leaves, Cow::Borrowed);
+        let folded = LazyCell::new(|| seen(&texts, leaves, |path| Cow::Owned(path.to_ascii_lowercase())));
+        let find = |path: &str, any_case: bool| {
+            if any_case { folded.get(path.to_ascii_lowercase().as_str()) } else { exact.get(path) }
+        };
+        let has = |path: &str, case| find(path, case).is_some();
         let value = |path: &str, case| {
             if path.starts_with("envelope.") {
                 return around.and_then(|value| value(path)).map(Cow::Owned);
             }
-            let leaf = seen.iter().find(|(known, _)| same(known, path, case))?.1;
+            let leaf = (*find(path, case)?)?;
             matches!(leaf.kind, Kind::Text | Kind::Escaped | Kind::Number | Kind::True | Kind::False)
                 .then(|| text.get(leaf.start as usize..leaf.end as usize))
                 .flatten()
@@ -143,6 +155,22 @@ impl Catalog {
         });
         ranked.max_by_key(|r| (r.content, r.path.len(), std::cmp::Reverse(r.source)))
     }
+}
+
+/// The paths of an event and those above them; a leaf's path has its first leaf.
+fn seen<'l>(
+    texts: &'l [String],
+    leaves: &'l [Leaf],
+    key: impl Fn(&'l str) -> Cow<'l, str>,
+) -> FxHashMap<Cow<'l, str>, Option<&'l Leaf>> {
+    let mut seen = FxHashMap::<_, Option<&Leaf>>::default();
+    for (path, leaf) in texts.iter().zip(leaves) {
+        for (end, _) in path.match_indices(['.', '[']) {
+            seen.entry(key(&path[..end])).or_default();
+        }
+        seen.entry(key(path)).or_default().get_or_insert(leaf);
+    }
+    seen
 }
 
 /// Gives the values of an envelope by path.
@@ -266,7 +294,22 @@ fn contains_ignore_case(text: &str, part: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn what_a_build_knows_is_without_faults_and_recognised_by_all_it_says() {
+        let late = Catalog::builtin().unwrap();
+        let early = Catalog::new(SOURCES.iter().copied()).unwrap_or_else(|faults| panic!("{faults}"));
+        let shown = |plan: &Plan| {
+            let Plan { name, title, archive_level, path, recognise, framing, any_case, rules: _ } = plan;
+            format!("{:?}", (name, title, archive_level, path, recognise, framing, any_case))
+        };
+        for (late, early) in late.plans().iter().zip(early.plans()) {
+            assert_eq!(shown(late), shown(early));
+            assert_eq!(format!("{:?}", late.classes), format!("{:?}", early.classes));
+        }
+    }
 
     #[test]
     fn a_star_stands_for_any_text() {

@@ -302,8 +302,7 @@ impl Numbered<'_> {
 impl Sink for Numbered<'_> {
     fn row(&mut self, row: &EventRow<'_>) {
         if let Some(sub) = self.sub(row.sub) {
-            let EventRow { class, view, alsos, marks, .. } = *row;
-            self.sink.row(&EventRow { class, view, alsos, sub, marks });
+            self.sink.row(&EventRow { sub, ..*row });
         }
     }
 

@@ -281,6 +281,15 @@ impl<'e> View<'e> {
         fault.map_or(Ok(None), Err)
     }
 
+    /// Whether a target may have a value, by which of its slots have one.
+    pub(crate) fn may_fill(&self, target: &Target) -> bool {
+        let has = |expr: &Expr| expr.alternatives.iter().any(|one| !self.lacks(&one.operand));
+        target.candidates.iter().any(|candidate| match &candidate.rule {
+            Rule::Constant(_) | Rule::Lookup { absent: Some(_), .. } => true,
+            Rule::Expr(expr) | Rule::Lookup { expr, .. } => has(expr),
+        })
+    }
+
     /// Whether some rule of the target gives a value. Earlier rules are the simpler ones.
     pub(crate) fn fills(&self, target: &'e Target, alsos: u64) -> bool {
         let holds = |c: &&Candidate| c.also.is_none_or(|n| alsos >> n & 1 == 1);

@@ -32,6 +32,8 @@ pub(crate) struct EventFacts<'b> {
 /// A row of a class.
 pub(crate) struct EventRow<'a> {
     pub class: &'a ClassPlan,
+    /// Targets that may fill columns of it.
+    pub targets: &'a [u16],
     pub view: View<'a>,
     pub alsos: u64,
     pub sub: u32,

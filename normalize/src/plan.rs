@@ -1,6 +1,9 @@
 //! A compiled mapping: immutable, with every name resolved to a number.
 
-use std::sync::Arc;
+use std::{
+    ops::Deref,
+    sync::{Arc, LazyLock},
+};
 
 use rustc_hash::FxHashMap;
 
@@ -21,7 +24,10 @@ pub(crate) const HAS_MAX: usize = 48;
 /// See [`HAS_MAX`].
 pub(crate) const VALUES_MAX: usize = 15;
 
-/// A source: how its events are found and what becomes of them.
+/// A source: how its events are found and, when they are, what becomes of them.
+///
+/// The rules are made when they are first asked for: of all the sources that a build knows, a
+/// deployment meets a few.
 #[derive(Debug)]
 pub struct Plan {
     /// `vendor.product`.
@@ -36,12 +42,29 @@ pub struct Plan {
     pub recognise: Vec<Recognise>,
     /// How events are found in a unit.
     pub framing: Framing,
+    /// Keys are compared without ASCII case.
+    pub(crate) any_case: bool,
+    pub(crate) rules: LazyLock<Rules, MakeRules>,
+}
+
+/// Makes a source's rules.
+pub(crate) type MakeRules = Box<dyn FnOnce() -> Rules + Send>;
+
+impl Deref for Plan {
+    type Target = Rules;
+
+    fn deref(&self) -> &Rules {
+        &self.rules
+    }
+}
+
+/// What becomes of the events of a source.
+#[derive(Debug)]
+pub struct Rules {
     /// Classes in order; the first whose conditions hold is taken, the last has none.
     pub classes: Vec<ClassPlan>,
     /// Prefixes of paths: what an event has below the second is what rules name below the first.
     pub(crate) aliases: Vec<(Box<str>, Box<str>)>,
-    /// Keys are compared without ASCII case.
-    pub(crate) any_case: bool,
     /// Words that stand for no value.
     pub(crate) null: Vec<String>,
     /// Paths whose values are events of other sources.
@@ -112,6 +135,12 @@ pub enum Header {
     First,
     /// In lines that begin like this; other lines that begin with `#` are no events either.
     Directive(String),
+}
+
+impl Default for Framing {
+    fn default() -> Self {
+        Self::Json { arrays: Vec::new() }
+    }
 }
 
 impl Framing {
@@ -282,7 +311,7 @@ pub struct ClassPlan {
     pub(crate) alsos: Vec<Vec<Test>>,
     pub(crate) targets: Vec<Target>,
     /// Targets that fill linchpin columns.
-    pub(crate) with_columns: Vec<u16>,
+    pub(crate) with_columns: Arc<[u16]>,
     /// Groups of targets of which one must have a value, with the attribute's name.
     pub(crate) required: Vec<(&'static str, Vec<u16>)>,
 }

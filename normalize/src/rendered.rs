@@ -90,7 +90,7 @@ mod tests {
     fn table(rows: i64) -> Vec<u8> {
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
         let names: ArrayRef =
-            Arc::new(StringArray::from_iter((0..rows).map(|n| (n % 2 == 0).then(|| format!("name {n}")))));
+            Arc::new((0..rows).map(|n| (n % 2 == 0).then(|| format!("name {n}"))).collect::<StringArray>());
         assert_eq!(names.data_type(), &DataType::Utf8);
         let batch = RecordBatch::try_from_iter([("n", numbers), ("name", names)]).unwrap();
         let mut file = Vec::new();

@@ -197,17 +197,17 @@ impl Rows {
         }
     }
 
-    /// Writes one row: the class's columns from `give`, then what the engine derives. Faults go to
+    /// Writes one row: the columns of the class's `targets` from `give`, then what the engine derives. Faults go to
     /// `refuse` with the target they concern.
     pub(crate) fn row<'p>(
         &mut self,
-        class: &'p ClassPlan,
+        (class, targets): (&'p ClassPlan, &[u16]),
         facts: &RowFacts<'_>,
         give: impl Fn(&'p Target) -> Result<Option<Given<'p, 'p>>, Fault>,
         mut refuse: impl FnMut(&'p Target, Fault),
     ) {
         let mut gathered = Gathered::default();
-        for index in &class.with_columns {
+        for index in targets {
             let target = &class.targets[usize::from(*index)];
             let outcome = give(target).and_then(|given| match given {
                 Some(given) => self.fill(target, given, &mut gathered),

@@ -56,7 +56,7 @@ impl Sink for ColumnSink<'_> {
         let facts = self.facts(row.sub, row.marks, inner.as_deref());
         let (rejects, offset) = (&mut self.out.rejects, u64::from(self.offset));
         self.rows.row(
-            row.class,
+            (row.class, row.targets),
             &facts,
             |target| row.view.target(target, row.alsos),
             |target, fault| {

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use crate::catalog::{Catalog, fits, same, under};
 use crate::envelope::{Around, Borrowed, Carried};
 use crate::eval::{Given, Place, Row, SlotValues, View, alsos};
@@ -23,6 +25,9 @@ use crate::watch::Watch;
 const ANY: u64 = 1;
 const VALUE: u64 = 1 << 1;
 const HAS: u64 = 1 << 16;
+
+/// Most structures of which is known what they fill.
+const FILLING_MAX: usize = 1 << 15;
 
 const NO_SLOT: u16 = u16::MAX;
 const NOT_BELOW: u8 = u8::MAX;
@@ -48,6 +53,8 @@ pub(crate) struct SourceState {
     cells: Vec<Cell>,
     carried: Carried,
     borrowed: Borrowed,
+    /// For a structure and a class: the targets that may fill columns.
+    filling: FxHashMap<(u64, u16), Arc<[u16]>>,
     /// Looks at every event, if somebody asked for it.
     watch: Option<Box<Watch>>,
 }
@@ -108,6 +115,7 @@ impl SourceState {
             cells: Vec::new(),
             carried: Carried::default(),
             borrowed: Borrowed::default(),
+            filling: FxHashMap::default(),
             watch: None,
             plan,
             scanner: Scanner::default(),
@@ -224,15 +232,17 @@ impl SourceState {
             }
             joined.push_str(mark);
         }
+        let targets = filling(&mut self.filling, &view, index as u16, class);
         match &class.each {
-            None => one(class, view, alsos, 0, &joined, sink),
+            None => one((class, &targets), view, alsos, 0, &joined, sink),
             Some(each) => {
                 let below = &mut self.below[index];
                 for path in below.len()..self.scanner.paths.len() {
                     let text = self.scanner.paths.text(PathId(path as u32));
                     below.push(levels_renamed(&plan, &text, &each.of));
                 }
-                let list = List { plan: &plan, class, each, below, scoped: &self.scoped[index] };
+                let scoped = &self.scoped[index];
+                let list = List { plan: &plan, class, targets: &targets, each, below, scoped };
                 list.rows(view, &joined, &mut self.found, sink);
             }
         }
@@ -301,6 +311,7 @@ fn sign(from: &Recognise, path: &str, any_case: bool) -> Sign {
 struct List<'a> {
     plan: &'a Plan,
     class: &'a ClassPlan,
+    targets: &'a [u16],
     each: &'a Each,
     below: &'a [u8],
     scoped: &'a [bool],
@@ -332,7 +343,7 @@ impl List<'_> {
             let view = View { row: Some(&row), ..view };
             found.clear();
             found.extend(self.plan.selectors.iter().map(|s| view.select(s)));
-            one(self.class, view, alsos(self.class, found), sub, marks, sink);
+            one((self.class, self.targets), view, alsos(self.class, found), sub, marks, sink);
             sub += 1;
         }
         if sub == 0 {
@@ -342,14 +353,43 @@ impl List<'_> {
     }
 }
 
+/// The targets of a class that may fill columns: by what the event has, for which its structure speaks.
+/// An event with leaves that are not its own, opened or of what is around it, has all of them.
+fn filling(
+    known: &mut FxHashMap<(u64, u16), Arc<[u16]>>,
+    view: &View<'_>,
+    index: u16,
+    class: &ClassPlan,
+) -> Arc<[u16]> {
+    let scanned = view.scanned;
+    let own = scanned.opened.is_empty() && scanned.leaves.last().is_none_or(|leaf| leaf.start < scanned.len);
+    let Some(template) = scanned.template.filter(|_| own) else { return Arc::clone(&class.with_columns) };
+    if let Some(targets) = known.get(&(template, index)) {
+        return Arc::clone(targets);
+    }
+    let may_fill = |n: &u16| view.may_fill(&class.targets[usize::from(*n)]);
+    let targets: Arc<[u16]> = class.with_columns.iter().copied().filter(may_fill).collect();
+    if known.len() < FILLING_MAX {
+        known.insert((template, index), Arc::clone(&targets));
+    }
+    targets
+}
+
 /// One row, if it has what its class requires.
-fn one(class: &ClassPlan, view: View<'_>, alsos: u64, sub: u32, marks: &str, sink: &mut dyn Sink) {
+fn one(
+    (class, targets): (&ClassPlan, &[u16]),
+    view: View<'_>,
+    alsos: u64,
+    sub: u32,
+    marks: &str,
+    sink: &mut dyn Sink,
+) {
     let missing = class
         .required
         .iter()
         .find(|(_, group)| !group.iter().any(|i| view.fills(&class.targets[usize::from(*i)], alsos)));
     let Some((name, _)) = missing else {
-        return sink.row(&EventRow { class, view, alsos, sub, marks });
+        return sink.row(&EventRow { class, targets, view, alsos, sub, marks });
     };
     let reason = format!("`{}` requires `{name}`, and no rule found a value", class.class.name);
     let marks = if marks.is_empty() { MARK_REJECT.to_owned() } else { format!("{marks},{MARK_REJECT}") };

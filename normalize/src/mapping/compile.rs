@@ -1,6 +1,6 @@
 //! From a mapping as written to a plan: every name is resolved, every fault is reported.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use linchpin_config::{Diagnostics, Located, SourceText, Span, nearest};
 use rustc_hash::FxHashMap;
@@ -13,34 +13,34 @@ use crate::columns::COLUMNS;
 use crate::functions::{FUNCTIONS, function};
 use crate::glob::Glob;
 use crate::plan::{
-    ALSO_MAX, Alternative, Candidate, ClassPlan, Constant, Each, Expr, Framing, HAS_MAX, Operand, Plan,
-    Recognise, Rule, Selector, Slots, Target, TargetLeaf, Test, VALUES_MAX,
+    ALSO_MAX, Alternative, Candidate, ClassPlan, Constant, Each, Expr, Framing, HAS_MAX, MakeRules, Operand,
+    Plan, Recognise, Rule, Rules, Selector, Slots, Target, TargetLeaf, Test, VALUES_MAX,
 };
 use crate::schema::{Class, schema};
 
 /// Compiles a mapping whose keys have been read.
 pub(super) fn compile(source: &SourceText, mut file: SourceFile) -> Result<Plan, Diagnostics> {
+    let (framing, opens) = (std::mem::take(&mut file.framing), std::mem::take(&mut file.opens));
+    let mut compiler = Compiler::new(source);
+    let rules = Rules { opens, ..compiler.rules(&file) };
+    let plan = compiler.plan(&file, framing, Box::new(|| rules));
+    compiler.unless_faults(plan)
+}
+
+/// Compiles what a source is recognised by; `rules` makes the rest.
+pub(super) fn head(source: &SourceText, mut file: SourceFile, rules: MakeRules) -> Result<Plan, Diagnostics> {
+    let framing = std::mem::take(&mut file.framing);
+    let mut compiler = Compiler::new(source);
+    let plan = compiler.plan(&file, framing, rules);
+    compiler.unless_faults(plan)
+}
+
+/// Compiles the rest.
+pub(super) fn rules(source: &SourceText, mut file: SourceFile) -> Result<Rules, Diagnostics> {
     let opens = std::mem::take(&mut file.opens);
-    let framing = std::mem::replace(&mut file.framing, file::Framing::Json { arrays: Vec::new() });
-    let file = &file;
-    let mut compiler = Compiler {
-        faults: Faults::new(source),
-        slots: Slots::default(),
-        selectors: Vec::new(),
-        selector_of: FxHashMap::default(),
-        lookups: FxHashMap::default(),
-        fields: Vec::new(),
-        each: false,
-        aliases: Vec::new(),
-        common_used: vec![false; file.common.set.len() + file.common.map.len()],
-    };
-    let mut plan = compiler.plan(file);
-    plan.opens = opens;
-    plan.framing = match framing {
-        file::Framing::Json { arrays } => Framing::Json { arrays },
-        file::Framing::Lines(lines) => Framing::Lines(lines),
-    };
-    if compiler.faults.is_empty() { Ok(plan) } else { Err(Diagnostics(compiler.faults.into_found())) }
+    let mut compiler = Compiler::new(source);
+    let rules = Rules { opens, ..compiler.rules(&file) };
+    compiler.unless_faults(rules)
 }
 
 pub(super) struct Compiler<'s, 'f> {
@@ -57,12 +57,48 @@ pub(super) struct Compiler<'s, 'f> {
     pub(super) aliases: Vec<(Box<str>, Box<str>)>,
 }
 
-impl<'f> Compiler<'_, 'f> {
-    fn plan(&mut self, file: &'f SourceFile) -> Plan {
+impl<'s, 'f> Compiler<'s, 'f> {
+    fn new(source: &'s SourceText) -> Self {
+        Self {
+            faults: Faults::new(source),
+            slots: Slots::default(),
+            selectors: Vec::new(),
+            selector_of: FxHashMap::default(),
+            lookups: FxHashMap::default(),
+            fields: Vec::new(),
+            each: false,
+            aliases: Vec::new(),
+            common_used: Vec::new(),
+        }
+    }
+
+    fn unless_faults<T>(self, compiled: T) -> Result<T, Diagnostics> {
+        if self.faults.is_empty() { Ok(compiled) } else { Err(Diagnostics(self.faults.into_found())) }
+    }
+
+    fn plan(&mut self, file: &SourceFile, framing: Framing, rules: MakeRules) -> Plan {
         if file.ocsf.value != schema().version() {
             let hint = Some(format!("this build knows `{}`", schema().version()));
             self.faults.add(file.ocsf.span, &file.ocsf.value, "unknown OCSF version", hint);
         }
+        let mut recognise: Vec<_> = file.recognise.iter().map(|from| self.recognise(from)).collect();
+        if recognise.is_empty() {
+            recognise.push(Recognise::default());
+        }
+        Plan {
+            path: file.path.iter().map(|t| t.value.clone()).collect(),
+            name: file.name.value.as_str().into(),
+            title: file.title.clone(),
+            archive_level: file.archive_level,
+            recognise,
+            framing,
+            any_case: file.any_case,
+            rules: LazyLock::new(rules),
+        }
+    }
+
+    fn rules(&mut self, file: &'f SourceFile) -> Rules {
+        self.common_used = vec![false; file.common.set.len() + file.common.map.len()];
         self.lookups = file.tables.iter().map(|(name, node)| (name.value.as_str(), node)).collect();
         self.aliases = self.prefixes(file);
         let mut classes: Vec<_> = file.classes.iter().filter_map(|class| self.class(file, class)).collect();
@@ -77,25 +113,14 @@ impl<'f> Compiler<'_, 'f> {
                 None,
             );
         }
-        let mut recognise: Vec<_> = file.recognise.iter().map(|from| self.recognise(from)).collect();
-        if recognise.is_empty() {
-            recognise.push(Recognise::default());
-        }
         self.stars(&mut classes);
         if file.any_case {
             self.slots.fold();
         }
-        Plan {
-            path: file.path.iter().map(|t| t.value.clone()).collect(),
-            name: file.name.value.as_str().into(),
-            title: file.title.clone(),
-            archive_level: file.archive_level,
-            recognise,
-            framing: Framing::Json { arrays: Vec::new() },
+        Rules {
             null: file.null.iter().map(|t| t.value.clone()).collect(),
             opens: Vec::new(),
             carries: file.carries.iter().filter_map(|text| self.carry(text)).collect(),
-            any_case: file.any_case,
             aliases: std::mem::take(&mut self.aliases),
             classes,
             slots: std::mem::take(&mut self.slots),
@@ -166,7 +191,7 @@ impl<'f> Compiler<'_, 'f> {
             each,
             alsos: Vec::new(),
             targets: Vec::new(),
-            with_columns: Vec::new(),
+            with_columns: Arc::default(),
             required: Vec::new(),
         };
         plan.when = self.conditions(&from.when);

@@ -4,7 +4,7 @@ use linchpin_config::{Diagnostics, Located, SourceText, Span};
 
 use super::node::{Faults, Node, Value, list, table, text, texts};
 use super::{formats, native};
-use crate::plan::LineFraming;
+use crate::plan::Framing;
 use crate::views::Open;
 
 /// A mapping as written.
@@ -35,12 +35,6 @@ pub(super) struct Recognise {
     pub has: Vec<Located<String>>,
     pub any: Vec<Located<String>>,
     pub values: Vec<(Located<String>, Vec<Located<String>>)>,
-}
-
-/// How events are found in a unit.
-pub(super) enum Framing {
-    Json { arrays: Vec<String> },
-    Lines(LineFraming),
 }
 
 /// `set`, `map` and `also`.
@@ -100,6 +94,9 @@ const KEYS: &[&str] = &[
     "classes",
 ];
 
+/// Keys that say how a source is recognised and framed.
+const HEAD_KEYS: &[&str] = &["source", "title", "ocsf", "archive", "recognise", "framing", "keys"];
+
 /// A mapping without keys.
 fn blank(span: Span) -> SourceFile {
     let none = || Located { value: String::new(), span: Span { line: 1, column: 1 } };
@@ -111,7 +108,7 @@ fn blank(span: Span) -> SourceFile {
         archive_level: 3,
         path: Vec::new(),
         recognise: Vec::new(),
-        framing: Framing::Json { arrays: Vec::new() },
+        framing: Framing::default(),
         null: Vec::new(),
         carries: Vec::new(),
         any_case: false,
@@ -126,6 +123,43 @@ fn blank(span: Span) -> SourceFile {
 
 /// Reads the keys of a mapping file.
 pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
+    let (mut file, mut faults) = read(source)?;
+    if file.native {
+        native_classes(&mut file, &mut faults)?;
+    }
+    let start = Span { line: 1, column: 1 };
+    if file.name.value.is_empty() {
+        faults.add(start, "", "missing key `source`", Some("name it `vendor.product`".into()));
+    }
+    if file.classes.is_empty() {
+        faults.add(
+            start,
+            "",
+            "missing key `classes`",
+            Some("the last class has no `when`: it is the default".into()),
+        );
+    }
+    if faults.is_empty() { Ok(file) } else { Err(Diagnostics(faults.into_found())) }
+}
+
+/// Reads only [`HEAD_KEYS`], which make a small part of a file.
+pub(super) fn head(source: &SourceText) -> Result<SourceFile, Diagnostics> {
+    let (mut kept, mut text) = (true, String::new());
+    for line in source.text().split_inclusive('\n') {
+        if line.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            kept = line.split_once(':').is_some_and(|(key, _)| HEAD_KEYS.contains(&key));
+        }
+        if kept {
+            text.push_str(line);
+        }
+    }
+    let source = SourceText::new(source.file(), text);
+    let (file, faults) = read(&source)?;
+    if faults.is_empty() { Ok(file) } else { Err(Diagnostics(faults.into_found())) }
+}
+
+/// Reads the keys that are there.
+fn read(source: &SourceText) -> Result<(SourceFile, Faults<'_>), Diagnostics> {
     let root: Node = linchpin_config::parse(source.file(), source.text())?;
     let mut faults = Faults::new(source);
     let mut file = blank(root.span);
@@ -165,22 +199,7 @@ pub(super) fn parse(source: &SourceText) -> Result<SourceFile, Diagnostics> {
             _ => {}
         }
     }
-    if file.native {
-        native_classes(&mut file, &mut faults)?;
-    }
-    let start = Span { line: 1, column: 1 };
-    if file.name.value.is_empty() {
-        faults.add(start, "", "missing key `source`", Some("name it `vendor.product`".into()));
-    }
-    if file.classes.is_empty() {
-        faults.add(
-            start,
-            "",
-            "missing key `classes`",
-            Some("the last class has no `when`: it is the default".into()),
-        );
-    }
-    if faults.is_empty() { Ok(file) } else { Err(Diagnostics(faults.into_found())) }
+    Ok((file, faults))
 }
 
 fn native(node: &Node, faults: &mut Faults<'_>) -> bool {

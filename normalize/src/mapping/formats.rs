@@ -3,10 +3,9 @@
 use linchpin_config::Located;
 
 use super::expr::canonical_path;
-use super::file::Framing;
 use super::node::{Faults, Node, Value, list, table, text, texts};
 use crate::glob::Glob;
-use crate::plan::{Header, LineFraming};
+use crate::plan::{Framing, Header, LineFraming};
 use crate::views::columns::{By, Columns, Split};
 use crate::views::{Format, Kv, Open, Patterns};
 

@@ -28,3 +28,17 @@ pub fn compile(file: &str, text: &str) -> Result<Plan, Diagnostics> {
     let parsed = file::parse(&source)?;
     compile::compile(&source, parsed)
 }
+
+/// As [`compile`] for a mapping that is known to be without faults: its rules are compiled when they
+/// are first asked for.
+pub(crate) fn compile_late(file: &'static str, text: &'static str) -> Result<Plan, Diagnostics> {
+    let source = SourceText::new(file, text);
+    let rules = move || {
+        let source = SourceText::new(file, text);
+        match file::parse(&source).and_then(|parsed| compile::rules(&source, parsed)) {
+            Ok(rules) => rules,
+            Err(faults) => unreachable!("{faults}"),
+        }
+    };
+    compile::head(&source, file::head(&source)?, Box::new(rules))
+}

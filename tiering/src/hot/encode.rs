@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanArray, Int32Array, RecordBatch, StringArray},
-    compute::interleave_record_batch,
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, RecordBatch, StringArray, new_null_array},
+    compute::interleave,
     datatypes::{Int32Type, TimestampMicrosecondType},
+    error::ArrowError,
 };
 use bytes::Bytes;
 use jiff::{SignedDuration, civil::Date};
@@ -158,7 +159,7 @@ fn encode_file(
 ) -> Result<HotFile, HotError> {
     let name = classes.get(usize::from(class)).map(|c| c.name.clone());
     let name = name.ok_or_else(|| HotError::Rows(format!("no class has the index {class}")))?;
-    let batches: Vec<&RecordBatch> = rows.iter().map(|r| &r.rows).collect();
+    let gathered = Gathered::new(rows);
     let options = ArrowWriterOptions::new()
         .with_properties(writer_properties(places.len())?)
         .with_skip_arrow_metadata(true);
@@ -166,7 +167,7 @@ fn encode_file(
     let mut writer = ArrowWriter::try_new_with_options(&mut bytes, file_schema(), options)?;
     for chunk in places.chunks(PAGE_ROWS_MAX) {
         let at: Vec<(usize, usize)> = chunk.iter().map(|p| (p.batch as usize, p.row as usize)).collect();
-        let mut columns = interleave_record_batch(&batches, &at)?.columns().to_vec();
+        let mut columns = gathered.at(&at)?;
         columns.extend(address_columns(rows, class, day, chunk)?);
         writer.write(&RecordBatch::try_new(file_schema(), columns)?)?;
     }
@@ -178,6 +179,31 @@ fn encode_file(
         bytes: bytes.into(),
         rows: places.len() as u64,
     })
+}
+
+/// The linchpin columns of several batches: for each, its arrays. A column without any value, as most
+/// are to most sources, is one array of nulls.
+struct Gathered<'r>(Vec<Result<Vec<&'r dyn Array>, ArrayRef>>);
+
+impl<'r> Gathered<'r> {
+    fn new(rows: &'r [HotRows]) -> Self {
+        let schema = columns::schema();
+        let columns = schema.fields().iter().enumerate().map(|(n, field)| {
+            let arrays: Vec<&dyn Array> = rows.iter().map(|r| r.rows.column(n).as_ref()).collect();
+            let empty = arrays.iter().all(|array| array.null_count() == array.len());
+            if empty { Err(new_null_array(field.data_type(), PAGE_ROWS_MAX)) } else { Ok(arrays) }
+        });
+        Self(columns.collect())
+    }
+
+    /// These rows, as (batch, row), of which there are no more than a page has.
+    fn at(&self, places: &[(usize, usize)]) -> Result<Vec<ArrayRef>, ArrowError> {
+        let column = |column: &Result<Vec<&dyn Array>, ArrayRef>| match column {
+            Ok(arrays) => interleave(arrays, places),
+            Err(nulls) => Ok(nulls.slice(0, places.len())),
+        };
+        self.0.iter().map(column).collect()
+    }
 }
 
 /// `feed`, `segment`, `row`, `sub` and `day_moved` of these rows.
