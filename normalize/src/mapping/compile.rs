@@ -16,7 +16,7 @@ use crate::plan::{
     ALSO_MAX, Alternative, Candidate, ClassPlan, Constant, Each, Expr, Framing, HAS_MAX, MakeRules, Operand,
     Plan, Recognise, Rule, Rules, Selector, Slots, Target, TargetLeaf, Test, VALUES_MAX,
 };
-use crate::schema::{Class, schema};
+use crate::schema::schema;
 
 /// Compiles a mapping whose keys have been read.
 pub(super) fn compile(source: &SourceText, mut file: SourceFile) -> Result<Plan, Diagnostics> {
@@ -228,24 +228,6 @@ impl<'s, 'f> Compiler<'s, 'f> {
             self.faults.truncate(before);
         }
         Some(plan)
-    }
-
-    fn profiles(&mut self, class: &Class, names: &[Located<String>]) -> Vec<&'static str> {
-        let mut out = Vec::new();
-        for name in names {
-            if let Some(known) = class.profiles.iter().find(|p| **p == name.value) {
-                out.push(*known);
-            } else {
-                let hint = Some(format!("profiles of `{}`: {}", class.name, class.profiles.join(", ")));
-                self.faults.add(
-                    name.span,
-                    &name.value,
-                    format!("`{}` has no profile `{}`", class.name, name.value),
-                    hint,
-                );
-            }
-        }
-        out
     }
 
     fn each(&mut self, from: &file::Class) -> Option<Each> {

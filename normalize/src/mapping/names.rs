@@ -7,8 +7,28 @@ use super::expr::{canonical_path, path_steps};
 use super::file::SourceFile;
 use crate::envelope::Carry;
 use crate::plan::{Alternative, ClassPlan, Operand, renamed};
+use crate::schema::Class;
 
 impl Compiler<'_, '_> {
+    /// The profiles that a class declares.
+    pub(super) fn profiles(&mut self, class: &Class, names: &[Located<String>]) -> Vec<&'static str> {
+        let mut out = Vec::new();
+        for name in names {
+            if let Some(known) = class.profiles.iter().find(|p| **p == name.value) {
+                out.push(*known);
+            } else {
+                let hint = Some(format!("profiles of `{}`: {}", class.name, class.profiles.join(", ")));
+                self.faults.add(
+                    name.span,
+                    &name.value,
+                    format!("`{}` has no profile `{}`", class.name, name.value),
+                    hint,
+                );
+            }
+        }
+        out
+    }
+
     pub(super) fn carry(&mut self, at: &Located<String>) -> Option<Carry> {
         let Some((path, steps)) = path_steps(&at.value) else {
             self.faults.add(at.span, &at.value, format!("`{}` is not a path", at.value), None);
