@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::plan::{
-    Alternative, Candidate, ClassPlan, Constant, Expr, Found, Operand, Rule, Selector, Target,
+    Alternative, Candidate, ClassPlan, Constant, Expr, Found, Operand, Rule, Selector, Target, Test,
 };
 use crate::scan::{Kind, Leaf, PathTable, Scanned, unescape};
 use crate::schema::Attribute;
@@ -25,6 +25,7 @@ impl From<&Leaf> for Place {
 
 impl Place {
     /// The value there; nulls, empty containers and empty strings are absent.
+    #[inline]
     pub(crate) fn value(self, text: &str) -> Option<Val<'_>> {
         let span = || text.get(self.start as usize..self.end as usize);
         match self.kind {
@@ -162,9 +163,19 @@ impl<'e> View<'e> {
         })
     }
 
+    /// The value of an operand: of a slot, mostly.
+    #[inline]
     pub(crate) fn operand(&self, operand: &'e Operand) -> Option<Val<'e>> {
+        if let Operand::Slot(slot) = operand {
+            self.slot(*slot)?.value(self.text)
+        } else {
+            self.composed(operand)
+        }
+    }
+
+    fn composed(&self, operand: &'e Operand) -> Option<Val<'e>> {
         match operand {
-            Operand::Slot(slot) => self.slot(*slot)?.value(self.text),
+            Operand::Slot(_) | Operand::Tree(_) => None,
             Operand::Pick { key, equals, value } => self.pick(*key, equals, *value)?.1.value(self.text),
             Operand::Element => self.row?.place?.value(self.text),
             Operand::Field(n) => self
@@ -174,7 +185,6 @@ impl<'e> View<'e> {
                 .filter(|t| !t.is_empty())
                 .map(|t| Val::Text(Cow::Borrowed(t))),
             Operand::Literal(text) => Some(Val::Text(Cow::Borrowed(text))),
-            Operand::Tree(_) => None,
             Operand::Join(parts) => {
                 let mut text = String::new();
                 for part in parts {
@@ -185,8 +195,7 @@ impl<'e> View<'e> {
         }
     }
 
-    /// Whether an operand is certainly absent: most are, and this costs one look.
-    #[inline]
+    /// Whether an operand is certainly absent.
     fn lacks(&self, operand: &Operand) -> bool {
         matches!(operand, Operand::Slot(slot) if self.slots.first[usize::from(*slot)].is_none())
     }
@@ -216,10 +225,10 @@ impl<'e> View<'e> {
     pub(crate) fn expr(&self, expr: &'e Expr) -> Result<Option<Val<'e>>, Fault> {
         let mut fault = None;
         for alternative in &expr.alternatives {
-            if self.lacks(&alternative.operand) {
-                continue;
-            }
             let Some(value) = self.operand(&alternative.operand) else { continue };
+            if alternative.functions.is_empty() {
+                return Ok(Some(value));
+            }
             match through(value, &alternative.functions) {
                 Ok(Some(value)) => return Ok(Some(value)),
                 Ok(None) => {}
@@ -309,10 +318,34 @@ impl<'e> View<'e> {
     }
 }
 
-/// The entries of `also` that hold, as bits.
-pub(crate) fn alsos(class: &ClassPlan, found: &[Found]) -> u64 {
-    let holds = |tests: &Vec<_>| tests.iter().all(|t: &crate::plan::Test| t.holds(found));
-    class.alsos.iter().enumerate().fold(0, |bits, (n, tests)| bits | u64::from(holds(tests)) << n)
+/// The conditions of one event, or of one of its rows; each selector is evaluated at most once.
+pub(crate) struct Conditions<'e, 'f> {
+    view: View<'e>,
+    selectors: &'e [Selector],
+    found: &'f mut Vec<Option<Found>>,
+}
+
+impl<'e, 'f> Conditions<'e, 'f> {
+    /// Those of a view; `found` is a buffer.
+    pub(crate) fn new(view: View<'e>, selectors: &'e [Selector], found: &'f mut Vec<Option<Found>>) -> Self {
+        found.clear();
+        found.resize(selectors.len(), None);
+        Self { view, selectors, found }
+    }
+
+    /// Whether all of these hold.
+    pub(crate) fn hold(&mut self, tests: &[Test]) -> bool {
+        tests.iter().all(|test| {
+            let at = usize::from(test.selector);
+            let found = self.found[at].get_or_insert_with(|| self.view.select(&self.selectors[at]));
+            test.accepts(*found)
+        })
+    }
+
+    /// The entries of `also` that hold, as bits.
+    pub(crate) fn alsos(&mut self, class: &ClassPlan) -> u64 {
+        class.alsos.iter().enumerate().fold(0, |bits, (n, tests)| bits | u64::from(self.hold(tests)) << n)
+    }
 }
 
 fn through<'e>(

@@ -284,8 +284,8 @@ pub(crate) struct Test {
 }
 
 impl Test {
-    pub(crate) fn holds(&self, found: &[Found]) -> bool {
-        match found[usize::from(self.selector)] {
+    pub(crate) fn accepts(&self, found: Found) -> bool {
+        match found {
             Found::Absent => self.absent,
             Found::Other => self.any,
             Found::Known(v) => {

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::catalog::{Catalog, fits, same, under};
 use crate::envelope::{Around, Borrowed, Carried};
-use crate::eval::{Given, Place, Row, SlotValues, View, alsos};
+use crate::eval::{Conditions, Given, Place, Row, SlotValues, View};
 use crate::event::{
     BaseRow, EventFacts, EventRow, MARK_DUPLICATE, MARK_HEARTBEAT, MARK_OVERSIZE, MARK_REJECT, MARK_UTF8,
     Sink, reason,
@@ -41,7 +41,7 @@ pub(crate) struct SourceState {
     /// For each path, whether it has its slot by an alias only.
     aliased: Vec<bool>,
     slots: SlotValues,
-    found: Vec<Found>,
+    found: Vec<Option<Found>>,
     /// For each class with `each`: how far below its elements a path is, in array levels.
     below: Vec<Vec<u8>>,
     /// For each class with `each`: the slots whose paths pass its list.
@@ -209,14 +209,10 @@ impl SourceState {
         let looks = watch.as_mut().is_some_and(|watch| watch.event(text, scanned, &self.scanner.paths));
         let plan = Arc::clone(&self.plan);
         let view = View { text, scanned, paths: &self.scanner.paths, slots: &self.slots, row: None };
-        self.found.clear();
-        self.found.extend(plan.selectors.iter().map(|s| view.select(s)));
-        let Some(index) = plan.classes.iter().position(|c| c.when.iter().all(|t| t.holds(&self.found)))
-        else {
-            return;
-        };
+        let mut conditions = Conditions::new(view, &plan.selectors, &mut self.found);
+        let Some(index) = plan.classes.iter().position(|c| conditions.hold(&c.when)) else { return };
         let class = &plan.classes[index];
-        let alsos = alsos(class, &self.found);
+        let alsos = conditions.alsos(class);
         if let Some(watch) = watch.filter(|_| looks) {
             watch.values(&view, class, alsos);
         }
@@ -319,7 +315,7 @@ struct List<'a> {
 
 impl List<'_> {
     /// A row for every element of the list.
-    fn rows(&self, view: View<'_>, marks: &str, found: &mut Vec<Found>, sink: &mut dyn Sink) {
+    fn rows(&self, view: View<'_>, marks: &str, found: &mut Vec<Option<Found>>, sink: &mut dyn Sink) {
         let list = outermost(self.each);
         // An aliased object stands for a list of one: its leaves are in no element, which is 0.
         let (mut previous, mut sub) = (u32::MAX, 0);
@@ -341,9 +337,8 @@ impl List<'_> {
             };
             let row = Row { element, place, fields, list, scoped: self.scoped };
             let view = View { row: Some(&row), ..view };
-            found.clear();
-            found.extend(self.plan.selectors.iter().map(|s| view.select(s)));
-            one((self.class, self.targets), view, alsos(self.class, found), sub, marks, sink);
+            let alsos = Conditions::new(view, &self.plan.selectors, found).alsos(self.class);
+            one((self.class, self.targets), view, alsos, sub, marks, sink);
             sub += 1;
         }
         if sub == 0 {
