@@ -2,7 +2,7 @@
 //!
 //! Every table of ours is written by itself: a sorted Parquet file is put first, then a commit names
 //! it. A file without a commit is invisible. Tables need a store with create-only puts; on a local
-//! disk every file is synced before it is named, see [`synced`].
+//! disk every file is synced before it is named.
 
 mod bucket;
 mod credentials;

@@ -2,9 +2,9 @@
 //!
 //! A template is the exact sequence of everything that is not a value: keys, punctuation, white
 //! space. Events of one source repeat few steps from one value to the next, so the scanner keeps
-//! those steps in an automaton ([`template`]) and reads an event by comparing literals and looking
+//! those steps in an automaton (`template`) and reads an event by comparing literals and looking
 //! for the ends of values; keys are not looked at again. A step that the automaton does not know is
-//! read by the general reader ([`json`]) and added, up to a limit.
+//! read by the general reader (`json`) and added, up to a limit.
 //!
 //! Mapping resolves paths once per path, not once per event; the archive's columnar codec can use
 //! the same leaves and template ids.

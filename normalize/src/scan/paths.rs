@@ -12,7 +12,7 @@ pub struct PathId(pub u32);
 impl PathId {
     /// The event itself.
     pub const ROOT: Self = Self(0);
-    /// Stands for every path beyond [`PATHS_MAX`].
+    /// Stands for every path beyond `PATHS_MAX`.
     pub const OVERFLOW: Self = Self(1);
 }
 

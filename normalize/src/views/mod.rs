@@ -1,7 +1,7 @@
 //! Formats inside an event: a value that is text in some format of its own is opened, so that what
 //! it holds has paths as well.
 //!
-//! A [`Format`] reads a text and gives leaves below the path of the text. What had to be decoded
+//! A `Format` reads a text and gives leaves below the path of the text. What had to be decoded
 //! (escapes, entities, base64) is appended to the event's text, so that every leaf is a span of it;
 //! nothing is copied that can be pointed at. A text that is not in its format stays a plain value.
 

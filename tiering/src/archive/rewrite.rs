@@ -52,7 +52,7 @@ pub fn without_units(
 }
 
 /// The same segment with fewer blocks: of neighbours of one feed and source, of which one is smaller
-/// than [`SMALL_BLOCK_BYTES`]. `None` if there are none. Events, rows, units and Merkle root are the same;
+/// than 256 KiB. `None` if there are none. Events, rows, units and Merkle root are the same;
 /// only the bytes are others.
 pub fn merged(segment: &Bytes) -> Result<Option<ClosedSegment>, ArchiveError> {
     let footer = footer_of(segment)?;

@@ -5,13 +5,13 @@
 //! of it; so it can stop anywhere, be repeated, or run twice at once, and leaves at worst a pack that
 //! nobody refers to, which is swept a week later.
 //!
-//! - *Moving* ([`moves`]): segments that are due for another storage class are packed (one retention
+//! - *Moving* (`moves`): segments that are due for another storage class are packed (one retention
 //!   class and commit month, 128 to 240 MB) straight into it; larger objects change their class in
 //!   place. Objects under a lock or a hold are written anew with the same guard, and the old
 //!   ones go when theirs is over (but with Azure, which moves them where they are). Nothing is
 //!   moved out of a class whose reads need a restore, as that would cost one, nor back to the class that
 //!   segments begin in.
-//! - *Deleting* ([`deletion`]) has two steps a week apart. Between them and again right before the
+//! - *Deleting* (`deletion`) has two steps a week apart. Between them and again right before the
 //!   second, holds and the policy are looked at. A pack goes when all of its segments may.
 //! - *Guards*: a clock that is more than five minutes from the stores' or behind the ledger's stops the
 //!   whole pass; more than twice the usual volume falling due stops the deleting.
