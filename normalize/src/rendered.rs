@@ -1,4 +1,4 @@
-//! Files of records that are neither text nor JSON: Parquet tables.
+//! Files of records that are neither text nor JSON: Parquet tables and Windows event logs (EVTX).
 //!
 //! Such a file is one raw event, kept whole; its rows are renderings: every record becomes JSON, which
 //! is recognised by what it holds, as an event within an envelope is. Read again, the file gives the
@@ -7,6 +7,7 @@
 
 use arrow::{error::ArrowError, json::LineDelimitedWriter};
 use bytes::Bytes;
+use evtx::{EvtxParser, ParserSettings};
 use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError};
 
 /// Most records of one file that become rows.
@@ -19,6 +20,8 @@ const BATCH_RECORDS: usize = 1024;
 pub(crate) enum Format {
     /// <https://parquet.apache.org/docs/file-format/>
     Parquet,
+    /// <https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-even6/>
+    Evtx,
 }
 
 /// What leads to no more records.
@@ -28,6 +31,8 @@ pub(crate) enum RenderedError {
     Parquet(#[from] ParquetError),
     #[error("rows of the Parquet file cannot be read: {0}")]
     Rows(#[from] ArrowError),
+    #[error("the event log cannot be read: {0}")]
+    Evtx(#[from] evtx::err::EvtxError),
     #[error("the file has more than {RECORDS_MAX} records: those after have no row")]
     TooMany,
 }
@@ -35,7 +40,7 @@ pub(crate) enum RenderedError {
 impl Format {
     /// The format of a file that begins like this.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
-        const MAGIC: [(&[u8], Format); 1] = [(b"PAR1", Format::Parquet)];
+        const MAGIC: [(&[u8], Format); 2] = [(b"PAR1", Format::Parquet), (b"ElfFile\0", Format::Evtx)];
         MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, format)| *format)
     }
 
@@ -52,6 +57,7 @@ impl Format {
         };
         let outcome = match self {
             Self::Parquet => parquet(bytes, &mut counted),
+            Self::Evtx => event_log(bytes, &mut counted),
         };
         if let Err(error) = outcome {
             take(Err(error.to_string()));
@@ -69,6 +75,19 @@ fn parquet(bytes: &[u8], take: Take<'_>) -> Result<(), RenderedError> {
         writer.finish()?;
         let text = String::from_utf8_lossy(&writer.into_inner()).into_owned();
         text.lines().try_for_each(|line| take(Ok(line)))?;
+    }
+    Ok(())
+}
+
+fn event_log(bytes: &[u8], take: Take<'_>) -> Result<(), RenderedError> {
+    let settings = ParserSettings::default().num_threads(1).indent(false);
+    let mut parser = EvtxParser::from_buffer(bytes.to_vec())?.with_configuration(settings);
+    for record in parser.records_json() {
+        match record {
+            Ok(record) => take(Ok(&record.data))?,
+            // A damaged record says nothing of the others.
+            Err(error) => take(Err(error.to_string()))?,
+        }
     }
     Ok(())
 }
@@ -120,6 +139,7 @@ mod tests {
         for end in (4..file.len()).step_by(7) {
             assert!(records(&file[..end]).last().unwrap().is_err(), "cut at {end}");
         }
+        assert!(records(b"ElfFile\0 and no more").last().unwrap().is_err());
         assert_eq!(Format::of(b"PAR"), None);
         assert_eq!(Format::of(b"{}"), None);
     }
