@@ -326,17 +326,47 @@ fn names_fields(lines: &LineFraming, line: &[u8]) -> bool {
 
 /// Whether records of a text may have several lines.
 fn spans_lines(lines: &LineFraming) -> bool {
-    !lines.begins.is_empty() || !lines.continues.is_empty()
+    !lines.begins.is_empty() || !lines.continues.is_empty() || lines.element.is_some()
 }
 
 fn begins_record(lines: &LineFraming, line: &[u8]) -> bool {
-    let line = std::str::from_utf8(line.trim_ascii_end());
-    let fits = |globs: &[Glob]| line.is_ok_and(|line| globs.iter().any(|glob| glob.fits(line)));
-    (lines.begins.is_empty() || fits(&lines.begins)) && !fits(&lines.continues)
+    (lines.begins.is_empty() || fits(&lines.begins, line)) && !fits(&lines.continues, line)
 }
 
-/// The next record of a text: a line, and those after it that do not begin one.
+fn fits(globs: &[Glob], line: &[u8]) -> bool {
+    let line = std::str::from_utf8(line.trim_ascii_end());
+    line.is_ok_and(|line| globs.iter().any(|glob| glob.fits(line)))
+}
+
+/// The next element, with lines that continue it; or what stands before it. `None` if there is none.
+fn next_element(bytes: &[u8], at: usize, name: &str, lines: &LineFraming) -> Option<Frame> {
+    let start = framing::next_line(bytes, at)?.start;
+    let start = start + bytes[start..].len() - bytes[start..].trim_ascii_start().len();
+    let window = &bytes[start..bytes.len().min(start + EVENT_BYTES_MAX)];
+    let open = format!("<{name}");
+    let named = |n: &usize| matches!(window.get(n + open.len()), Some(b'>' | b' ' | b'\t' | b'\r' | b'\n'));
+    let open = memchr::memmem::find_iter(window, &open).find(named)?;
+    if open > 0 {
+        let before = window[..open].trim_ascii_end().len();
+        return Some(Frame { start, end: start + before, broken: None });
+    }
+    let close = format!("</{name}>");
+    let mut end = start + memchr::memmem::find(window, close.as_bytes())? + close.len();
+    while let Some(next) = framing::next_line(bytes, end)
+        && next.end - start <= EVENT_BYTES_MAX
+        && fits(&lines.continues, &bytes[next.start..next.end])
+    {
+        end = next.end;
+    }
+    Some(Frame { start, end, broken: None })
+}
+
+/// The next record of a text: an element, or a line and those after it that do not begin one.
 pub(crate) fn next_record(bytes: &[u8], mut at: usize, lines: &LineFraming) -> Option<Frame> {
+    let element = lines.element.as_ref().and_then(|name| next_element(bytes, at, name, lines));
+    if element.is_some() {
+        return element;
+    }
     let directives = matches!(lines.header, Header::Directive(_));
     let mut frame = framing::next_line(bytes, at)?;
     while directives && bytes[frame.start..].starts_with(b"#") {
@@ -355,15 +385,18 @@ pub(crate) fn next_record(bytes: &[u8], mut at: usize, lines: &LineFraming) -> O
     Some(frame)
 }
 
-/// The end of the last record of a part that ends with a line: one that may go on is left to the
-/// next part.
+/// The end of the last whole record of a part: one that may go on is left to the next part.
 pub(crate) fn records_end(framing: Option<&Framing>, bytes: &[u8]) -> usize {
+    let mut end = memchr::memrchr(b'\n', bytes).map_or(0, |n| n + 1);
     let Some(Framing::Lines(lines)) =
         framing.filter(|f| matches!(f, Framing::Lines(lines) if spans_lines(lines)))
     else {
-        return bytes.len();
+        return end;
     };
-    let mut end = bytes.len();
+    if let Some(name) = &lines.element {
+        let close = format!("</{name}>");
+        return memchr::memmem::rfind(bytes, close.as_bytes()).map_or(0, |at| at + close.len());
+    }
     while end > 0 {
         let start = memchr::memrchr(b'\n', &bytes[..end - 1]).map_or(0, |n| n + 1);
         if begins_record(lines, &bytes[start..end]) {

@@ -317,13 +317,12 @@ impl Normalizer {
         let mut pass = self.start(part, Pass::blob(UnitKey([0; 16])));
         let source = Some(self.facts(&pass).source);
         let bytes = part.bytes;
-        let line_end = memchr::memrchr(b'\n', bytes).map_or(0, |n| n + 1);
         let (mut end, mut in_array, mut plain) = (0, false, false);
         match &pass.mode {
             _ if last => end = bytes.len(),
             Mode::Lines(_) => {
                 let plan = pass.source.map(|s| &self.catalog.plans()[s].framing);
-                end = lines::records_end(plan, &bytes[..line_end]);
+                end = lines::records_end(plan, bytes);
             }
             Mode::Blob => end = bytes.len(),
             Mode::Json(_) => {

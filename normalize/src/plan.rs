@@ -119,6 +119,8 @@ pub struct LineFraming {
     pub known: Vec<String>,
     /// What the first line of an event looks like; other lines belong to the event before them.
     pub begins: Vec<Glob>,
+    /// Name of the XML elements that events are, wherever in a line they begin.
+    pub element: Option<String>,
     /// What a line looks like that belongs to the event before it.
     pub continues: Vec<Glob>,
     /// The source comes as JSON as well, with these keys of envelopes.

@@ -58,6 +58,7 @@ fn lines(node: &Node, faults: &mut Faults<'_>) -> LineFraming {
             ("fields" | "default", _) => fields(&mut out.columns, node, faults),
             ("known", _) => out.known = names(node, "`known`", faults),
             ("null", _) => out.columns.null = names(node, "`null`", faults),
+            ("element", _) => out.element = Some(text(node, "`element`", faults).value),
             ("begins", _) => {
                 out.begins = texts(node, "`begins`", faults).iter().map(|t| Glob::new(&t.value)).collect();
             }
@@ -66,7 +67,7 @@ fn lines(node: &Node, faults: &mut Faults<'_>) -> LineFraming {
                     texts(node, "`continues`", faults).iter().map(|t| Glob::new(&t.value)).collect();
             }
             _ => {
-                let known = ["split", "fields", "known", "default", "null", "begins", "continues"];
+                let known = ["split", "fields", "known", "default", "null", "begins", "element", "continues"];
                 faults.unknown_key(key, &known);
             }
         }

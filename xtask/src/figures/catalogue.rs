@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Figure, Lab, Measurement, Target, families};
@@ -18,6 +19,7 @@ use crate::measure::observe;
 /// What is measured.
 pub(super) const MEASUREMENTS: &[Measurement] = &[
     Measurement { name: "catalogue", measure: recognised },
+    Measurement { name: "agreement", measure: agreement },
     Measurement { name: "families", measure: families::families },
 ];
 
@@ -26,6 +28,15 @@ pub(super) const MEASUREMENTS: &[Measurement] = &[
 const NOT_RAW: &[&str] = &["ocsf-pairs", "aws/s3-delivery"];
 /// Labels of a class 0 event that is understood: a feed's sign of life.
 const UNDERSTOOD: &str = "heartbeat";
+
+/// Values of one field beside another product's.
+#[derive(Debug, Deserialize)]
+struct Agreement {
+    compared: u64,
+    agreed: u64,
+    /// Differences for which `docs/differences.md` has the reason.
+    explained: u64,
+}
 
 /// What became of the files of one source.
 #[derive(Debug, Default)]
@@ -71,6 +82,35 @@ fn recognised(lab: &Lab) -> Result<Vec<Figure>> {
             target: Target::Exactly(0.0),
         },
         Figure { name: "catalogue_failures", value: sum(|o| o.failed), target: Target::Exactly(0.0) },
+    ])
+}
+
+/// Compares the corpus with what another product makes of it (`xtask/agreement.py`): the share of all
+/// values that agree, and of the field that agrees least the share that agrees or is explained.
+fn agreement(lab: &Lab) -> Result<Vec<Figure>> {
+    let root = &lab.workspace.root;
+    let mut script = Command::new("python3");
+    script.arg(root.join("xtask/agreement.py")).arg("--json");
+    let done = observe(script.arg(lab.linchpin()?).arg(root.join("../shared/corpus")))?;
+    let fields: BTreeMap<String, Agreement> =
+        serde_json::from_str(&done.stdout).context("`agreement.py` printed no JSON")?;
+    for (field, of) in &fields {
+        eprintln!("  {field}: {} compared, {} agree, {} explained", of.compared, of.agreed, of.explained);
+    }
+    let sum = |of: fn(&Agreement) -> u64| fields.values().map(of).sum::<u64>() as f64;
+    let settled = |of: &Agreement| (of.agreed + of.explained) as f64 / of.compared as f64;
+    let least = fields.values().filter(|of| of.compared > 0).map(settled).fold(f64::INFINITY, f64::min);
+    Ok(vec![
+        Figure {
+            name: "agreement_of_all_values",
+            value: sum(|of| of.agreed) / sum(|of| of.compared),
+            target: Target::AtLeast(0.95),
+        },
+        Figure {
+            name: "agreement_of_least_field_with_explained",
+            value: least,
+            target: Target::AtLeast(0.95),
+        },
     ])
 }
 
