@@ -67,6 +67,12 @@ fn derive(schema: &Schema, class: &Class, members: &mut Map<String, Value>) {
     ] {
         members.insert(name.into(), value);
     }
+    let activities = class.get("activity_id").and_then(|id| id.enumeration.as_ref());
+    if let Some(caption) = activities.and_then(|known| known.get_by_value(activity))
+        && let Some(name) = members.get_mut("type_name")
+    {
+        *name = json!(format!("{}: {caption}", class.caption));
+    }
     if let Some(Value::Object(metadata)) = members.get_mut("metadata") {
         metadata.insert("version".into(), json!(schema.version()));
     }

@@ -29,6 +29,8 @@ use crate::sink::{ColumnSink, Gathering};
 use crate::source::{SourceState, States};
 use crate::unit::{Carry, EVENT_BYTES_MAX, RawUnit, UnitKey, hex_into};
 
+/// With fewer bytes, and more to come, it is not said that no source is known.
+const RECOGNISE_BYTES: usize = 4096;
 /// The context of JSON of a source that comes as text as well.
 const AS_JSON: &[u8] = b"{}";
 
@@ -320,6 +322,8 @@ impl Normalizer {
         let (mut end, mut in_array, mut plain) = (0, false, false);
         match &pass.mode {
             _ if last => end = bytes.len(),
+            // Its first line may not say yet what it is.
+            _ if pass.source.is_none() && bytes.len() < RECOGNISE_BYTES => {}
             Mode::Lines(_) => {
                 let plan = pass.source.map(|s| &self.catalog.plans()[s].framing);
                 end = lines::records_end(plan, bytes);

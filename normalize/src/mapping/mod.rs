@@ -18,6 +18,8 @@ mod node;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use native::OLDER;
+
 use linchpin_config::{Diagnostics, SourceText};
 
 use crate::plan::Plan;

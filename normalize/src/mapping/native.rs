@@ -15,6 +15,11 @@ use super::check::has_attribute;
 /// How deep objects are followed to what they require.
 const DEPTH_MAX: usize = 4;
 
+/// What older versions of a class did not ask for, with where their events have it.
+pub(crate) const OLDER: &[(u32, [&str; 2], [&str; 3])] =
+    // Authentication, before 1.0 of the schema: the service was that of the call.
+    &[(3002, ["service", "name"], ["api", "service", "name"])];
+
 /// The classes of such a source, as a mapping would write them.
 pub(super) fn classes() -> String {
     let mut text = String::from("classes:\n");
@@ -28,7 +33,9 @@ pub(super) fn classes() -> String {
         }
         let _ = writeln!(text, "    profiles: [{}]\n    map:", class.profiles.join(", "));
         for (target, expression) in rules(class) {
-            let _ = writeln!(text, "      {target}: {expression}");
+            let older = OLDER.iter().find(|(uid, to, _)| *uid == class.uid && to.join(".") == target);
+            let older = older.map_or_else(String::new, |(_, _, from)| format!(" ?? {}", from.join(".")));
+            let _ = writeln!(text, "      {target}: {expression}{older}");
         }
     }
     text

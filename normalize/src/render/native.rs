@@ -7,14 +7,30 @@ use serde_json::{Value, json};
 use super::{Coverage, DocumentSink};
 use crate::conform::conform;
 use crate::event::EventRow;
+use crate::mapping::OLDER;
 use crate::scan::Kind;
 use crate::schema::schema;
+
+/// Adds what the class asks for and an older version of it did not.
+fn complete(class_uid: u32, document: &mut Value) {
+    for (_, [object, name], from) in OLDER.iter().filter(|(uid, ..)| *uid == class_uid) {
+        let found = from.iter().try_fold(&*document, |value, name| value.get(name)).cloned();
+        let Value::Object(members) = document else { return };
+        if let Some(found) = found.filter(Value::is_string) {
+            let object = members.entry(*object).or_insert_with(|| json!({}));
+            if let Value::Object(object) = object {
+                object.entry(*name).or_insert(found);
+            }
+        }
+    }
+}
 
 impl DocumentSink<'_> {
     /// The document of an event that is OCSF already: itself, as far as it is valid.
     pub(super) fn native(&mut self, row: &EventRow<'_>) -> Result<Value, &'static str> {
         let text = row.view.text.get(..row.view.scanned.len as usize).unwrap_or_default();
         let mut document: Value = serde_json::from_str(text).map_err(|_| "json")?;
+        complete(row.class.class.uid, &mut document);
         let written = document["metadata"]["version"].clone();
         let lost = conform(schema(), &mut document);
         if let Some(coverage) = &mut self.coverage {
