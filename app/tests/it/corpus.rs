@@ -36,7 +36,11 @@ fn real_samples_become_valid_ocsf() {
     let verdict =
         Command::new("python3").arg(shared.join("tools/ocsf_validate.py")).arg(&documents).output().unwrap();
     let said = String::from_utf8_lossy(&verdict.stdout);
+    // `N events, V valid, I invalid`
     let total = said.lines().last().unwrap_or_default();
-    assert!(verdict.status.success() && total.ends_with(" 0 invalid"), "{said}");
-    assert!(!total.starts_with("0 events"), "no sample was found");
+    let mut numbers = total.split(' ').filter_map(|word| word.parse::<u64>().ok());
+    let (documents, invalid) = (numbers.next(), numbers.last());
+    assert!(documents.is_some_and(|n| n > 0) && invalid == Some(0), "{said}");
+    println!("figure corpus_documents {}", documents.unwrap_or_default());
+    println!("figure corpus_documents_invalid {}", invalid.unwrap_or_default());
 }

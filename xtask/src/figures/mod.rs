@@ -6,7 +6,6 @@
 
 mod catalogue;
 mod clouds;
-mod corpus;
 mod crash;
 mod efficiency;
 mod families;

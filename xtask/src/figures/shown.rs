@@ -24,6 +24,17 @@ struct Shown {
 /// What the tests of the spine show: one row each.
 const SPINE: &[Shown] = &[
     Shown {
+        name: "tests_passed_real_samples_become_valid_ocsf",
+        package: "linchpin",
+        filter: "corpus::",
+        least: 1.0,
+        variables: &[],
+        measures: &[
+            ("corpus_documents", Target::AtLeast(1.0)),
+            ("corpus_documents_invalid", Target::Exactly(0.0)),
+        ],
+    },
+    Shown {
         name: "tests_passed_ledger_conflict",
         package: "linchpin-tiering",
         filter: "ledger::tests::concurrent_committers_consume_every_unit_exactly_once",

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    Figure, Lab, Measurement, Target, clouds, corpus, crash, efficiency,
+    Figure, Lab, Measurement, Target, clouds, crash, efficiency,
     lake::{Lake, Settings, generate, number},
     peers, shown,
 };
@@ -13,7 +13,6 @@ use crate::measure::{Usage, measure};
 
 /// What is measured, in the order of the run.
 pub(super) const MEASUREMENTS: &[Measurement] = &[
-    Measurement { name: "corpus", measure: corpus::validated },
     Measurement { name: "tests", measure: shown::spine },
     Measurement { name: "kills", measure: crash::one_worker },
     Measurement { name: "kills-of-two", measure: crash::two_workers },
