@@ -6,6 +6,7 @@
 
 mod ahead;
 pub(crate) mod drift;
+pub(crate) mod enforcement;
 mod feeds;
 mod lanes;
 mod matched;
@@ -156,6 +157,13 @@ impl Shared {
         self.stop.load(Relaxed)
     }
 
+    /// Returns when the process is to stop.
+    async fn stopped(&self) {
+        while !self.stopping() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// What was asked of the lake, the archives and the feeds' buckets so far.
     fn requests(&self) -> Requests {
         let feeds = self.feeds.iter().map(|f| (format!("feed {}", f.feed.name), f.counters.get()));
@@ -261,6 +269,7 @@ fn drive(shared: &Arc<Shared>, handle: &Handle) -> Result<()> {
         }
         if !shared.once {
             scope.spawn(|| handle.block_on(rehydration::watch(shared)));
+            scope.spawn(|| handle.block_on(enforcement::watch(shared)));
         }
         for feed in 0..shared.feeds.len() {
             let sender = sender.clone();

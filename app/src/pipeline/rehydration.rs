@@ -16,13 +16,7 @@ const TIDY_EVERY: Duration = Duration::from_hours(6);
 pub(super) async fn watch(shared: &Arc<Shared>) {
     tokio::select! {
         () = work(shared) => {}
-        () = stopped(shared) => {}
-    }
-}
-
-async fn stopped(shared: &Shared) {
-    while !shared.stopping() {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        () = shared.stopped() => {}
     }
 }
 

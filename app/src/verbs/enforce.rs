@@ -1,29 +1,23 @@
 //! `linchpin enforce`: carrying out the policy that is in force.
 
-use std::{collections::BTreeMap, time::Duration};
-
 use anyhow::Result;
 use clap::Args;
-use linchpin_tiering::{
-    Cursor, Lake, LakeError,
-    enforce::{self, EnforceError, Enforced, Habits, Order, Passed},
-    ledger::SegmentState,
-    signing::Signer,
-};
+use linchpin_tiering::enforce::Enforced;
 use serde_json::json;
 
-use crate::{cli::ConfigArg, deployment::Deployment, exit::Failure, moment::Moment};
-
-/// Time between two passes.
-const PASS_EVERY: Duration = Duration::from_hours(1);
-/// Passes of which one looks for orphans.
-const SWEEP_EVERY: u64 = 24;
+use crate::{
+    cli::ConfigArg,
+    deployment::Deployment,
+    exit::Failure,
+    moment::Moment,
+    pipeline::enforcement::{Given, PASS_EVERY, SWEEP_EVERY, pass},
+};
 
 /// Carry out the policy: pack and move segments, drop hot days, delete what is over.
 ///
 /// Runs only under a policy that was applied. What a legal hold is on stays, and so does what an output
 /// has not passed. A segment is deleted a week after it was marked for it. Without `--once` it makes a
-/// pass every hour until it is stopped.
+/// pass every hour until it is stopped, as a service (`linchpin run`) does by itself.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  linchpin enforce -c linchpin.yaml --once")]
 pub(crate) struct EnforceArgs {
@@ -47,10 +41,11 @@ pub(crate) fn run(args: &EnforceArgs) -> Result<()> {
     let deployment = Deployment::load(&args.config.config)?;
     super::runtime()?.block_on(async {
         let lake = deployment.lake_to_write().await?;
-        let config = &deployment.config;
-        let signer = Signer::open(config.signing.as_ref(), &config.lake).map_err(Failure::environment)?;
+        let signer = deployment.signer()?;
         for n in 0_u64.. {
-            let done = pass(args, &deployment, &lake, &signer, n % SWEEP_EVERY == 0).await;
+            let sweep = n.is_multiple_of(SWEEP_EVERY);
+            let given = Given { now_ms: args.now.map(|now| now.0), any_volume: args.any_volume, sweep };
+            let done = pass(&deployment, &lake, &signer, given).await;
             if args.once {
                 return say(args, &done?);
             }
@@ -67,30 +62,6 @@ pub(crate) fn run(args: &EnforceArgs) -> Result<()> {
     })
 }
 
-async fn pass(
-    args: &EnforceArgs,
-    deployment: &Deployment,
-    lake: &Lake,
-    signer: &Signer,
-    sweep: bool,
-) -> Result<Enforced> {
-    let (_, policy) = deployment.policy_text();
-    let dated_ms = jiff::Timestamp::now().as_millisecond();
-    let now_ms = args.now.map_or(dated_ms, |now| now.0);
-    // A present that is given is not the store's.
-    let habits =
-        Habits { check_clock: args.now.is_none(), any_volume: args.any_volume, sweep, ..Habits::default() };
-    let classes = deployment.policy.classes();
-    let order = Order { classes, policy, now_ms, dated_ms, signer: Some(signer), habits };
-    lake.ledger.refresh().await.map_err(Failure::environment)?;
-    let cursors = cursors(deployment, lake).await.map_err(Failure::environment)?;
-    let passed = async |segment: &SegmentState| Ok(passed(deployment, &cursors, segment, now_ms));
-    enforce::once(lake, &order, passed).await.map_err(|error| match error {
-        EnforceError::NotApplied => Failure::usage(error),
-        other => Failure::environment(other),
-    })
-}
-
 fn say(args: &EnforceArgs, done: &Enforced) -> Result<()> {
     if args.json {
         println!("{}", as_json(done));
@@ -99,6 +70,7 @@ fn say(args: &EnforceArgs, done: &Enforced) -> Result<()> {
         for (output, id) in &done.gaps {
             println!("moved before `{output}` has passed it, a replay needs a restore: {id}");
         }
+        done.locked.iter().for_each(|id| println!("segment was without its lock, and is locked: {id}"));
         done.tombstoned.iter().for_each(|id| println!("segment marked for deletion: {id}"));
         done.deleted.iter().for_each(|id| println!("segment deleted: {id}"));
         done.problems.iter().for_each(|problem| println!("not done: {problem}"));
@@ -119,46 +91,6 @@ fn say(args: &EnforceArgs, done: &Enforced) -> Result<()> {
     }
 }
 
-/// Where each output stands in each worker's epochs.
-async fn cursors(
-    deployment: &Deployment,
-    lake: &Lake,
-) -> Result<BTreeMap<(String, String), Cursor>, LakeError> {
-    let mut cursors = BTreeMap::new();
-    for worker in lake.ledger.workers().into_keys() {
-        for output in &deployment.config.outputs {
-            let name = output.name.value.as_str();
-            if let Some((cursor, _)) = lake.cursor(name, &worker).await? {
-                cursors.insert((name.to_owned(), worker.clone()), cursor);
-            }
-        }
-    }
-    Ok(cursors)
-}
-
-/// Whether every output has delivered the epoch of a segment, or may no longer be waited for.
-fn passed(
-    deployment: &Deployment,
-    cursors: &BTreeMap<(String, String), Cursor>,
-    segment: &SegmentState,
-    now_ms: i64,
-) -> Passed {
-    let mut late = Vec::new();
-    for output in &deployment.config.outputs {
-        let name = output.name.value.as_str();
-        let cursor = cursors.get(&(name.to_owned(), segment.fact.worker.clone()));
-        if cursor.is_some_and(|cursor| cursor.seq >= segment.fact.seq) {
-            continue;
-        }
-        let lag_ms = i64::try_from(output.max_lag.0.as_millis()).unwrap_or(i64::MAX);
-        if segment.committed_ms.saturating_add(lag_ms) > now_ms {
-            return Passed::NotYet;
-        }
-        late.push(name.to_owned());
-    }
-    if late.is_empty() { Passed::All } else { Passed::Late(late) }
-}
-
 fn as_json(done: &Enforced) -> serde_json::Value {
     let day = |(class, day): &(String, jiff::civil::Date)| json!({ "class": class, "day": day.to_string() });
     let gap = |(output, segment): &(String, String)| json!({ "output": output, "segment": segment });
@@ -166,6 +98,7 @@ fn as_json(done: &Enforced) -> serde_json::Value {
         "hot_expired": done.hot.iter().map(day).collect::<Vec<_>>(),
         "repacked": done.repacked,
         "moved": done.moved,
+        "locked": done.locked,
         "freed": done.freed,
         "gaps": done.gaps.iter().map(gap).collect::<Vec<_>>(),
         "tombstoned": done.tombstoned,

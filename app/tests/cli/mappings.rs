@@ -1,15 +1,10 @@
 //! A deployment with mappings of its own: how its sources drift, and mappings that change under it.
 
-use std::{
-    fs,
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 use serde_json::Value;
 
-use crate::support::Folder;
+use crate::support::{Folder, Service};
 
 const CONFIG: &str = "name: doors
 lake: ./data/lake
@@ -35,8 +30,6 @@ classes:
       status: { from: verdict, lookup: { in: Success, out: Failure }, else: Other }
 ";
 const EVENT: &str = "{\"door\":1,\"when\":\"2026-01-31T10:00:00Z\",\"who\":\"ann\",\"verdict\":\"in\"}\n";
-/// Longer than any of this takes.
-const PATIENCE: Duration = Duration::from_mins(3);
 
 fn folder() -> Folder {
     let folder = Folder::new();
@@ -73,57 +66,11 @@ fn what_comes_after_the_baseline_is_drift() {
     assert_eq!(folder.run(&["drift", "-c", "doors.yaml", "--accept", "acme.dor"]).code, 2);
 }
 
-/// A service that is stopped when it goes out of scope.
-struct Service<'f> {
-    folder: &'f Folder,
-    child: Child,
-}
-
-impl<'f> Service<'f> {
-    fn start(folder: &'f Folder) -> Self {
-        let log = fs::File::create(folder.path().join("service.log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_linchpin"))
-            .args(["run", "-c", "doors.yaml"])
-            .env("LINCHPIN_LOG", "info")
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { folder, child }
-    }
-
-    /// Waits until something holds.
-    #[track_caller]
-    fn wait(&self, what: &str, holds: impl Fn() -> bool) {
-        let since = Instant::now();
-        while !holds() {
-            let log = fs::read_to_string(self.folder.path().join("service.log")).unwrap();
-            assert!(since.elapsed() < PATIENCE, "{what} did not come about:\n{log}");
-            thread::sleep(Duration::from_millis(200));
-        }
-    }
-
-    /// Waits until the service has said something so many times.
-    #[track_caller]
-    fn says(&self, words: &str, times: usize) {
-        let log = self.folder.path().join("service.log");
-        self.wait(words, || fs::read_to_string(&log).unwrap().matches(words).count() >= times);
-    }
-}
-
-impl Drop for Service<'_> {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
 #[test]
 fn a_service_takes_up_a_mapping_whose_tests_pass() {
     let folder = folder();
     folder.write("logs/1.log", EVENT);
-    let service = Service::start(&folder);
+    let service = Service::start(&folder, "doors.yaml");
     let rows = |filter: &str| {
         let sql = format!("SELECT count(*) AS n FROM events WHERE {filter}");
         let ran = folder.run(&["search", "-c", "doors.yaml", &sql, "--format", "json"]);

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::Value;
 
-use crate::support::{Folder, files};
+use crate::support::{Folder, Service, files};
 
 const CLOUD: &str = r#"lake: ./data/lake
 archives: { default: "s3://logs/linchpin", azure: "az://acme/logs/linchpin" }
@@ -122,6 +122,33 @@ fn an_event_is_explained_when_its_rows_are_no_longer_hot() {
         (&found["class"], &found["rule"], &found["hot"]),
         (&"critical".into(), &"crown jewels".into(), &false.into())
     );
+}
+
+#[test]
+fn a_service_carries_out_the_policy_and_sees_a_changed_context() {
+    let folder = lake();
+    let days_ago = |days: i64| jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
+    let call = |name: &str, days| {
+        let call =
+            crate::normalising::TRAIL.replace("111122223333", "444455556666").replace("ListBuckets", name);
+        call.replace("2026-01-31T10:00:01Z", &format!("{:.0}", days_ago(days)))
+    };
+    // Four days are over for a class that is hot for one.
+    folder.write("logs/b.json", format!("{{\"Records\":[{}]}}", call("DeleteRole", 4)));
+    folder.run(&["run", "-c", "soc.yaml", "--once"]).ok();
+    assert_eq!(ids(&folder).len(), 3);
+    let service = Service::start(&folder, "soc.yaml");
+    service.wait("the end of a hot day", || ids(&folder).len() == 2);
+    folder.write("accounts.csv", "account,criticality,env\n444455556666,high,prod\n");
+    service.says("was read again", 1);
+    folder.write("logs/c.json", format!("{{\"Records\":[{}]}}", call("CreateRole", 0)));
+    service.wait("an event", || ids(&folder).len() == 3);
+    let classes = ids(&folder)
+        .iter()
+        .filter(|row| row["cloud_account_uid"] == "444455556666")
+        .map(|row| row["retention"].as_str().unwrap().to_owned())
+        .collect::<std::collections::BTreeSet<_>>();
+    assert!(classes.contains("critical"), "{classes:?}");
 }
 
 #[test]

@@ -5,11 +5,16 @@ use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// Longer than anything takes that a service is waited for.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// What a call gave.
 #[derive(Debug, PartialEq, Eq)]
@@ -135,4 +140,50 @@ pub(crate) fn inflated(bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![0; size];
     libdeflater::Decompressor::new().gzip_decompress(bytes, &mut out).unwrap();
     out
+}
+
+/// A service that is stopped when it goes out of scope.
+pub(crate) struct Service<'f> {
+    folder: &'f Folder,
+    child: Child,
+}
+
+impl<'f> Service<'f> {
+    pub(crate) fn start(folder: &'f Folder, config: &str) -> Self {
+        let log = fs::File::create(folder.path().join("service.log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_linchpin"))
+            .args(["run", "-c", config])
+            .env("LINCHPIN_LOG", "info")
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { folder, child }
+    }
+
+    /// Waits until something holds.
+    #[track_caller]
+    pub(crate) fn wait(&self, what: &str, holds: impl Fn() -> bool) {
+        let since = Instant::now();
+        while !holds() {
+            let log = fs::read_to_string(self.folder.path().join("service.log")).unwrap();
+            assert!(since.elapsed() < PATIENCE, "{what} did not come about:\n{log}");
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Waits until the service has said something so many times.
+    #[track_caller]
+    pub(crate) fn says(&self, words: &str, times: usize) {
+        let log = self.folder.path().join("service.log");
+        self.wait(words, || fs::read_to_string(&log).unwrap().matches(words).count() >= times);
+    }
+}
+
+impl Drop for Service<'_> {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
 }

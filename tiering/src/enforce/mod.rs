@@ -11,6 +11,7 @@
 //!   ones go when theirs is over (but with Azure, which moves them where they are). Nothing is
 //!   moved out of a class whose reads need a restore, as that would cost one, nor back to the class that
 //!   segments begin in.
+//! - *Locking* (`locks`): segments of a class with a lock that have none yet.
 //! - *Deleting* (`deletion`) has two steps a week apart. Between them and again right before the
 //!   second, holds and the policy are looked at. A pack goes when all of its segments may.
 //! - *Guards*: a clock that is more than five minutes from the stores' or behind the ledger's stops the
@@ -19,6 +20,7 @@
 //!   about it is never answered from half of it.
 
 mod deletion;
+mod locks;
 mod moves;
 #[cfg(test)]
 #[path = "tests/simulation.rs"]
@@ -118,6 +120,8 @@ pub struct Enforced {
     pub repacked: Vec<String>,
     /// Segments whose object is in another class now.
     pub moved: Vec<String>,
+    /// Segments that were without the lock that their class asks for.
+    pub locked: Vec<String>,
     /// Old objects deleted after their segments had left them.
     pub freed: Vec<String>,
     /// Segments that wait for deletion now.
@@ -181,6 +185,7 @@ pub async fn once(
     pass.problems_of_holds().await?;
     pass.hot().await?;
     pass.free().await?;
+    pass.locks().await?;
     pass.moves(&passed).await?;
     pass.tombstone(&passed).await?;
     pass.delete().await?;

@@ -273,6 +273,27 @@ async fn a_hold_between_the_two_steps_keeps() {
 }
 
 #[tokio::test]
+async fn what_a_dead_worker_left_open_is_locked() {
+    let mut world = World::new(class(&[(30, StorageClass::DeepArchive)], 400)).await;
+    world.segment("a", 4000).await;
+    world.classes[0].lock = Some(Lock::Compliance);
+    world.habits.sweep = false;
+    world.segment("b", 4000).await;
+    assert_eq!(world.pass().await.locked, ["a"]);
+    let until_ms = START_MS + 44 * DAY.as_millis() as i64;
+    assert_eq!(world.store.head("all/a").await.unwrap().locked_until_ms, Some(until_ms));
+    assert_eq!(world.pass().await, Enforced::default());
+    // Later, the passes look at everything once a day.
+    world.classes[0].lock = None;
+    world.segment("c", 4000).await;
+    world.classes[0].lock = Some(Lock::Compliance);
+    world.clock.pass(DAY);
+    assert_eq!(world.pass().await.locked, [""; 0]);
+    world.habits.sweep = true;
+    assert_eq!(world.pass().await.locked, ["c"]);
+}
+
+#[tokio::test]
 async fn a_locked_object_is_written_anew_and_goes_after_its_lock() {
     let tiers = [(7, StorageClass::GlacierIr), (180, StorageClass::DeepArchive)];
     let world = World::new(RetentionClass { lock: Some(Lock::Compliance), ..class(&tiers, 400) }).await;

@@ -63,18 +63,12 @@ fn recognised(lab: &Lab) -> Result<Vec<Figure>> {
     table(&outcomes);
     let sum = |of: fn(&Outcome) -> u64| outcomes.values().map(of).sum::<u64>() as f64;
     let (documents, known) = (sum(|o| o.documents), sum(|o| o.recognised));
-    let poor = outcomes.values().filter(|o| o.recognised * 100 < o.documents * 99).count();
     Ok(vec![
         Figure { name: "catalogue_documents", value: documents, target: Target::AtLeast(1.0) },
         Figure {
             name: "catalogue_recognised_share",
             value: known / documents,
             target: Target::AtLeast(0.99),
-        },
-        Figure {
-            name: "catalogue_sources_below_99_percent",
-            value: poor as f64,
-            target: Target::Exactly(0.0),
         },
         Figure {
             name: "catalogue_documents_invalid",

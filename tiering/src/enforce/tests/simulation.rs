@@ -43,7 +43,9 @@ const SEGMENT_BYTES: usize = 640;
 const SEGMENTS: u64 = 3;
 /// Step of a short simulation; `LINCHPIN_SIMULATION_STEP_DAYS` sets another one.
 const STEP_DAYS: i64 = 20;
-/// Most passes until everything is done in bad weather.
+/// Passes that bad weather lasts: with many requests, hardly a pass is without a fault.
+const STORM_PASSES: usize = 30;
+/// Most passes until everything is done.
 const PASSES_MAX: usize = 40;
 
 const ARCHIVES: [(&str, Cloud, Provider); 3] = [
@@ -222,18 +224,26 @@ impl World {
     async fn passes(&mut self, classes: &[RetentionClass], policy: [u8; 32], any_volume: bool) {
         for later in [Duration::ZERO, Duration::from_hours(1)] {
             self.clock.pass(later);
+            let mut trouble = Vec::new();
             for n in 0.. {
-                assert!(n < PASSES_MAX, "the weather lets nothing through");
-                let Ok(done) =
-                    self.pass(classes, policy, self.clock.now_ms(), any_volume, later.is_zero()).await
-                else {
-                    continue;
+                assert!(n < PASSES_MAX, "the weather lets nothing through: {trouble:?}");
+                if n == STORM_PASSES {
+                    self.stores.iter().for_each(|store| store.set_faults(Faults::default()));
+                }
+                let now_ms = self.clock.now_ms();
+                let done = match self.pass(classes, policy, now_ms, any_volume, later.is_zero()).await {
+                    Ok(done) => done,
+                    Err(error) => {
+                        trouble = vec![error.to_string()];
+                        continue;
+                    }
                 };
                 self.deleted.extend(done.deleted.iter().cloned());
                 self.done.repacked.extend(done.repacked);
                 self.done.moved.extend(done.moved);
                 self.done.freed.extend(done.freed);
-                if done.problems.is_empty() {
+                trouble = done.problems;
+                if trouble.is_empty() {
                     break;
                 }
             }
