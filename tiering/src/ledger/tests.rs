@@ -478,28 +478,3 @@ async fn units_of_a_delivered_object_are_found() {
         assert_eq!(ledger.units_delivered(none).await.unwrap(), [], "{none}");
     }
 }
-
-/// Figures for the report: `cargo test --release -p linchpin-tiering ledger_figures -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures, does not test"]
-async fn ledger_figures() {
-    let (_dir, place) = lake();
-    let ledger = open(&place).await;
-    let commits = 200_u32;
-    let started = std::time::Instant::now();
-    for i in 0..commits {
-        let names: Vec<String> = (0..20).map(|u| format!("c{i}-u{u}")).collect();
-        let mut facts = units(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        facts.push(Fact::SegmentCreated(segment("w", u64::from(i) + 1, "bulk")));
-        ledger.commit(facts).await.unwrap();
-    }
-    println!("commit of 20 units and a segment: {:?}", started.elapsed() / commits);
-    let started = std::time::Instant::now();
-    let opened = open(&place).await;
-    println!("open with {commits} files: {:?}", started.elapsed());
-    let started = std::time::Instant::now();
-    println!("{:?}: {:?}", opened.compact().await.unwrap(), started.elapsed());
-    let started = std::time::Instant::now();
-    open(&place).await;
-    println!("open after compaction: {:?}", started.elapsed());
-}
