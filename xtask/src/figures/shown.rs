@@ -1,7 +1,13 @@
 //! What tests show: chosen tests are run, those that passed are counted, and what they measured by the
 //! way is read from lines `figure NAME VALUE` of their output.
 
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::{Figure, Lab, Target};
 use crate::{measure::observe, services::Running, test};
@@ -163,25 +169,47 @@ pub(super) fn spine(lab: &Lab) -> Result<Vec<Figure>> {
 
 fn all(lab: &Lab, shown: &[Shown]) -> Result<Vec<Figure>> {
     let services = Running::start(&lab.workspace);
-    let figures: Result<Vec<_>> = shown.iter().map(|shown| run(lab, &services, shown)).collect();
+    let mut cargo = test::command(&lab.workspace, &services);
+    let binaries = binaries(&mut cargo)?;
+    let figures: Result<Vec<_>> = shown.iter().map(|shown| run(&cargo, &binaries, shown)).collect();
     Ok(figures?.concat())
 }
 
-fn run(lab: &Lab, services: &Running, shown: &Shown) -> Result<Vec<Figure>> {
-    let mut command = test::command(&lab.workspace, services);
-    let done = observe(command.envs(shown.variables.iter().copied()).args([
-        "--package",
-        shown.package,
-        "--",
-        "--show-output",
-        shown.filter,
-    ]))?;
-    let (passed, failed) = counted(&done.stdout)
-        .with_context(|| format!("no test ran ({}): {}", done.status, done.stderr.trim()))?;
-    ensure!(failed == 0.0, "{failed} tests of `{}` failed: {}", shown.filter, done.stdout.trim());
+/// A package's name, a test binary of it and the folder to run it in.
+type Binary = (String, PathBuf, PathBuf);
+
+/// Builds the tests of all packages at once: one alone would be built with other features, all anew.
+fn binaries(cargo: &mut Command) -> Result<Vec<Binary>> {
+    let built = observe(cargo.args(["--workspace", "--no-run", "--message-format=json"]))?;
+    ensure!(built.status.success(), "the tests cannot be built: {}", built.stderr.trim());
+    let messages = built.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    Ok(messages.filter(|message| message["profile"]["test"] == true).filter_map(binary).collect())
+}
+
+fn binary(message: Value) -> Option<Binary> {
+    let (_, id) = message["package_id"].as_str()?.rsplit_once('#')?;
+    let folder = Path::new(message["manifest_path"].as_str()?).parent()?;
+    // A package that is named as its folder has only its version there.
+    let name = match id.split_once('@') {
+        Some((name, _)) => name.to_owned(),
+        None => folder.file_name()?.to_string_lossy().into_owned(),
+    };
+    Some((name, message["executable"].as_str()?.into(), folder.to_owned()))
+}
+
+fn run(cargo: &Command, binaries: &[Binary], shown: &Shown) -> Result<Vec<Figure>> {
+    let mut text = String::new();
+    for (_, binary, folder) in binaries.iter().filter(|(package, ..)| package == shown.package) {
+        let mut command = Command::new(binary);
+        command.envs(cargo.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.envs(shown.variables.iter().copied()).current_dir(folder);
+        text += &observe(command.args(["--show-output", shown.filter]))?.stdout;
+    }
+    let (passed, failed) = counted(&text).with_context(|| format!("no test ran: {}", text.trim()))?;
+    ensure!(failed == 0.0, "{failed} tests of `{}` failed: {}", shown.filter, text.trim());
     let mut figures = vec![Figure { name: shown.name, value: passed, target: Target::AtLeast(shown.least) }];
     for (name, target) in shown.measures {
-        let value = measured(&done.stdout, name).with_context(|| format!("no test measured `{name}`"))?;
+        let value = measured(&text, name).with_context(|| format!("no test measured `{name}`"))?;
         figures.push(Figure { name, value, target: *target });
     }
     Ok(figures)
