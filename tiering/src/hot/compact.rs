@@ -14,10 +14,7 @@ use deltalake::{
 };
 use futures::StreamExt;
 use jiff::civil::Date;
-use parquet::{
-    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
-    errors::ParquetError,
-};
+use parquet::arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions};
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
@@ -32,11 +29,13 @@ use crate::{
 };
 
 /// A partition is merged when it has at least this many small files.
-pub const COMPACT_FILES_MIN: usize = 8;
+pub const COMPACT_FILES_MIN: usize = 6;
 /// Size that merged files aim at, in bytes; a file is small below half of it.
-pub const COMPACT_BYTES_TARGET: u64 = 128 << 20;
-/// Most files that are merged into one: each is an open reader.
-const COMPACT_FILES_MAX: usize = 32;
+pub const COMPACT_BYTES_TARGET: u64 = 64 << 20;
+/// Most files that are merged into one: each is an open reader, of a dozen megabytes.
+const COMPACT_FILES_MAX: usize = COMPACT_FILES_MIN;
+/// Rows of each file that are in hand together.
+const MERGE_BATCH_ROWS: usize = 1024;
 
 /// What [`HotTable::compact`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -118,41 +117,55 @@ fn candidates(table: &DeltaTable) -> Result<Vec<(Partition, Vec<LogicalFileView>
     Ok(chosen.filter(|(_, files)| files.len() >= COMPACT_FILES_MIN).collect())
 }
 
-/// Reads files that are each sorted, side by side, and writes one that is.
+/// Reads files that are each sorted, side by side, and writes one that is. A thread of its own does
+/// it, reading and decoding as well: what it needs of memory, it has from what another thread has left,
+/// and no request waits for it.
 async fn merge(
     table: &DeltaTable,
     class: &str,
     day: Date,
     files: &[LogicalFileView],
 ) -> Result<HotFile, HotError> {
-    let session = Session::open(table, &SearchLimits { threads: 1, ..SearchLimits::default() })?;
+    let (done, merged) = tokio::sync::oneshot::channel();
+    let (table, class, files) = (table.clone(), class.to_owned(), files.to_vec());
+    std::thread::Builder::new().name("merge".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let merged = match runtime {
+            Ok(runtime) => runtime.block_on(merge_here(&table, class, day, &files)),
+            Err(error) => Err(error.into()),
+        };
+        done.send(merged).ok();
+    })?;
+    merged.await.map_err(|_| HotError::Rows("the thread that merges files has died".to_owned()))?
+}
+
+async fn merge_here(
+    table: &DeltaTable,
+    class: String,
+    day: Date,
+    files: &[LogicalFileView],
+) -> Result<HotFile, HotError> {
+    let limits = SearchLimits { threads: 1, batch_rows: MERGE_BATCH_ROWS, ..SearchLimits::default() };
+    let session = Session::open(table, &limits)?;
     let rows: usize = files.iter().filter_map(LogicalFileView::num_records).sum();
-    let plan = merge_plan(&session, files)?;
-    let mut stream = execute_stream(plan, session.context().task_ctx())?;
+    let mut stream = execute_stream(merge_plan(&session, files)?, session.context().task_ctx())?;
     let options =
         ArrowWriterOptions::new().with_properties(writer_properties(rows)?).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), file_schema(), options)?;
+    // Room for all at once: a vector that doubles would hold three times as much for a moment.
+    let bytes = files.iter().filter_map(|file| usize::try_from(file.size()).ok()).sum();
+    let mut writer = ArrowWriter::try_new_with_options(Vec::with_capacity(bytes), file_schema(), options)?;
     let mut written = 0;
     while let Some(batch) = stream.next().await {
         let batch = RecordBatch::try_new(file_schema(), batch?.columns().to_vec())?;
         written += batch.num_rows();
-        // encoding takes a while: not on the threads that serve requests
-        writer = blocking(move || writer.write(&batch).map(|()| writer)).await?;
+        writer.write(&batch)?;
     }
     if written != rows {
         return Err(HotError::Rows(format!("{rows} rows were merged into {written}")));
     }
-    let (footer, bytes) =
-        blocking(move || writer.finish().map(|footer| (footer, std::mem::take(writer.inner_mut())))).await?;
-    let stats = delta_stats(&footer);
-    Ok(HotFile { class: class.to_owned(), day, stats, bytes: bytes.into(), rows: rows as u64 })
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
-) -> Result<T, HotError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    Ok(done.map_err(|e| ParquetError::External(Box::new(e)))??)
+    let footer = writer.finish()?;
+    let bytes = std::mem::take(writer.inner_mut()).into();
+    Ok(HotFile { class, day, stats: delta_stats(&footer), bytes, rows: rows as u64 })
 }
 
 /// One sorted stream of the data columns of sorted files.

@@ -52,4 +52,7 @@ pub enum HotError {
     /// Files could not be merged.
     #[error("merging hot files failed: {0}")]
     Merge(#[from] DataFusionError),
+    /// There is no thread to merge files.
+    #[error("files cannot be merged: {0}")]
+    Thread(#[from] std::io::Error),
 }

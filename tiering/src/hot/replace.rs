@@ -13,12 +13,15 @@ use deltalake::{
 };
 use futures::StreamExt;
 use jiff::civil::Date;
-use parquet::arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions};
+use parquet::{
+    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
+    errors::ParquetError,
+};
 
 use super::{
     HotError, HotFile, HotTable,
     columns::{PARTITION_COLUMNS, ROW, SEGMENT, file_schema, writer_properties},
-    compact::{blocking, merge_plan},
+    compact::merge_plan,
     stats::delta_stats,
     table::{Tries, log_files, put_file},
 };
@@ -179,6 +182,14 @@ async fn without(
     let stats = delta_stats(&footer);
     let kept = HotFile { class: class.to_owned(), day, stats, bytes: bytes.into(), rows };
     Ok(Some((Some(kept), gone)))
+}
+
+/// Encoding takes a while: not on the threads that serve requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
+) -> Result<T, HotError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|e| ParquetError::External(Box::new(e)))??)
 }
 
 fn stays(batch: &RecordBatch, goes: Goes<'_>) -> Result<BooleanArray, HotError> {

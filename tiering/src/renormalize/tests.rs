@@ -90,7 +90,7 @@ async fn compaction_in_between_changes_nothing() {
         assert_eq!(one.replace(&real.lake, NOW_MS).await.unwrap(), 1);
     }
     let prepared = prepare(&real.lake, &request("true"), &mut normalizer(), true, "ann").await.unwrap();
-    assert!(real.lake.hot.compact().await.unwrap().removed >= 8);
+    assert!(real.lake.hot.compact().await.unwrap().removed >= crate::hot::COMPACT_FILES_MIN);
     assert_eq!(prepared.replace(&real.lake, NOW_MS).await.unwrap(), 20);
     assert_eq!((rows(&real, "true").await, rows(&real, "api_operation IS NULL").await), (20, 0));
 }

@@ -53,12 +53,14 @@ pub struct SearchLimits {
     pub time: Duration,
     /// Threads that may work at once.
     pub threads: usize,
+    /// Rows that are read and handed on together.
+    pub batch_rows: usize,
 }
 
 impl Default for SearchLimits {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { memory_bytes: 256 << 20, time: Duration::from_mins(5), threads }
+        Self { memory_bytes: 256 << 20, time: Duration::from_mins(5), threads, batch_rows: 8192 }
     }
 }
 

@@ -28,8 +28,6 @@ use super::{
     io::CountingStore,
 };
 
-/// Rows in one batch.
-const BATCH_ROWS: usize = 8192;
 /// Files smaller than this are read by one thread.
 const SPLIT_BYTES_MIN: usize = 32 << 20;
 /// Memory consumers that a refusal for want of memory names in the log.
@@ -46,7 +44,7 @@ impl Session {
     pub(crate) fn open(table: &DeltaTable, limits: &SearchLimits) -> Result<Self, DataFusionError> {
         let mut config = SessionConfig::new()
             .with_target_partitions(limits.threads.max(1))
-            .with_batch_size(BATCH_ROWS)
+            .with_batch_size(limits.batch_rows)
             .with_repartition_file_min_size(SPLIT_BYTES_MIN)
             .with_parquet_bloom_filter_pruning(true)
             .with_parquet_page_index_pruning(true)
