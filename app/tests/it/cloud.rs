@@ -7,7 +7,7 @@ use std::{
 };
 
 use linchpin_config::{Place, Stores};
-use linchpin_store::{Store, connect, create_bucket};
+use linchpin_store::{ObjectHead, Store, connect, create_bucket};
 use tokio::runtime::Runtime;
 use ulid::Ulid;
 
@@ -113,17 +113,22 @@ impl Bucket {
         files.len()
     }
 
-    /// All keys below a prefix.
-    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
-        let mut keys: Vec<String> = Vec::new();
+    /// All objects below a prefix.
+    pub(crate) fn heads(&self, prefix: &str) -> Vec<ObjectHead> {
+        let mut heads: Vec<ObjectHead> = Vec::new();
         loop {
-            let after = keys.last().map(String::as_str);
+            let after = heads.last().map(|head| head.key.as_str());
             let page = self.runtime.block_on(self.store.list(prefix, after)).unwrap();
             if page.is_empty() {
-                return keys;
+                return heads;
             }
-            keys.extend(page.into_iter().map(|head| head.key));
+            heads.extend(page);
         }
+    }
+
+    /// All keys below a prefix.
+    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
+        self.heads(prefix).into_iter().map(|head| head.key).collect()
     }
 }
 

@@ -19,14 +19,14 @@ feeds: [FEEDS]
 stores: STORES
 retention:
   classes:
-    critical: { hot: 400d, archive: { class: standard }, expire: 7y }
-    standard: { hot: 90d, archive: { class: standard }, expire: 3y }
-    bulk: { hot: 90d, archive: { class: standard }, expire: 400d }
+    critical: { hot: 400d, archive: TIER, expire: 7y }
+    standard: { hot: 90d, archive: TIER, expire: 3y }
+    bulk: { hot: 90d, archive: TIER, expire: 400d }
   rules:
     - { name: identity, when: "class_uid IN (3001, 3002, 3005)", class: critical }
     - { name: reads and internal flows, when: "api_operation LIKE 'Describe%' OR (src_is_internal AND dst_is_internal)", class: bulk }
     - { name: everything else, class: standard }
-limits: { threads: THREADS, flush: { bytes: 1MiB, age: 15s } }
+limits: { threads: THREADS, flush: { bytes: FLUSH, age: 15s } }
 "#;
 
 /// What `run --json` prints, as far as the tests ask.
@@ -52,6 +52,8 @@ pub(crate) struct Settings<'a> {
     pub archives: &'a str,
     /// How buckets are reached, as the configuration has it.
     pub stores: &'a str,
+    /// What all retention classes have for `archive`.
+    pub tier: &'a str,
 }
 
 impl Default for Settings<'_> {
@@ -63,6 +65,7 @@ impl Default for Settings<'_> {
             lake: "./lake",
             archives: "{ default: ./archive }",
             stores: "{}",
+            tier: "{ class: standard }",
         }
     }
 }
@@ -92,9 +95,9 @@ impl Lake {
     /// A lake with the feeds that a configuration has between brackets.
     pub(crate) fn with_feeds(folder: PathBuf, feeds: &str, settings: Settings<'_>) -> Self {
         fs::create_dir_all(&folder).unwrap();
-        let Settings { threads, flush, outputs, lake, archives, stores } = settings;
+        let Settings { threads, flush, outputs, lake, archives, stores, tier } = settings;
         let threads = threads.to_string();
-        let mut config = format!("{CONFIG}outputs: {outputs}\n");
+        let mut config = format!("{CONFIG}outputs: {outputs}\n").replace("TIER", tier);
         let values = [
             ("LAKE", lake),
             ("ARCHIVES", archives),
@@ -104,6 +107,7 @@ impl Lake {
             ("FLUSH", flush),
         ];
         for (name, value) in values {
+            assert!(config.contains(name), "{name} is set and nowhere asked for");
             config = config.replacen(name, value, 1);
         }
         fs::write(folder.join("linchpin.yaml"), config).unwrap();

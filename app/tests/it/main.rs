@@ -12,6 +12,7 @@ mod logs;
 mod outputs;
 mod parts;
 mod property;
+mod tiers;
 
 /// The number in an environment variable, or how much is enough when nobody asks for more.
 fn campaign(variable: &str, short: u32) -> u32 {

@@ -137,6 +137,14 @@ const TIERING: &[Shown] = &[
         measures: &[],
     },
     Shown {
+        name: "tests_passed_tiers_of_the_clouds_servers",
+        package: "linchpin",
+        filter: "tiers::",
+        least: 3.0,
+        variables: &[("LINCHPIN_CAMPAIGN_JOB_KILLS", "20")],
+        measures: &[("job_processes_killed", Target::AtLeast(20.0))],
+    },
+    Shown {
         name: "tests_passed_enforcer",
         package: "linchpin-tiering",
         filter: "enforce::tests::",
