@@ -89,8 +89,6 @@ functions! {
     "azure_standard" "regulatory standard that an Azure compliance id belongs to, in lower case" "/subscriptions/0a/providers/Microsoft.Security/regulatoryComplianceStandards/PCI-DSS-4" => "pci-dss-4", |v| azure::id_part(v, "regulatorycompliancestandards");
     "azure_type" "type of an Azure resource id, in lower case" "/subscriptions/0a/providers/Microsoft.Sql/servers/s1/databases/d" => "microsoft.sql/servers/databases", azure::resource_type;
     "azure_verb" "verb of an Azure operation name" "Microsoft.Storage/storageAccounts/listKeys/action" => "listKeys", azure::verb;
-    "azure_flow_bytes" "bytes both ways of an Azure flow tuple; nothing if it does not count" "1,a,b,1,2,6,O,E,NX,12,5045,12,5902" => "10947", |v| azure::tuple_sum(&v, [10, 12]);
-    "azure_flow_packets" "packets both ways of an Azure flow tuple; nothing if it does not count" "1,a,b,1,2,6,O,E,NX,12,5045,12,5902" => "24", |v| azure::tuple_sum(&v, [9, 11]);
     "json_principal_id" "`principalId` in JSON kept as text, at any depth" "{\"Properties\":{\"PrincipalId\":\"p-1\"}}" => "p-1", |v| azure::json_member(&v, "principalId");
     "json_principal_type" "`principalType` in JSON kept as text, at any depth" "{\"properties\":{\"principalType\":\"Group\"}}" => "Group", |v| azure::json_member(&v, "principalType");
     "json_role_id" "`roleDefinitionId` in JSON kept as text, at any depth" "{\"roleDefinitionId\":\"r-1\"}" => "r-1", |v| azure::json_member(&v, "roleDefinitionId");
@@ -136,6 +134,7 @@ functions! {
     "url_path" "path of a URL, without its query" "https://example.com:8443/a?b=1" => "/a", web::url_path;
     "url_query" "query of a URL" "https://example.com:8443/a?b=1" => "b=1", web::url_query;
     "http_activity" "OCSF activity of an HTTP method" "GET" => "Get", web::http_activity;
+    "sum" "numbers with `+` between them, added; nothing if one is not whole" "5045+5902" => "10947", parts::sum;
     "round" "nearest whole number" "101.51" => "102", |v| web::round(&v);
     "http_outcome" "Success or Failure, by an HTTP status" "404" => "Failure", |v| web::http_outcome(&v);
     "dns_name" "DNS name without the final dot" "www.example.com." => "www.example.com", web::dns_name;

@@ -46,14 +46,6 @@ pub(super) fn verb(value: Val<'_>) -> Outcome<'_> {
     })
 }
 
-/// The sum of a flow tuple's counters at `columns`: both ways of the flow.
-pub(super) fn tuple_sum<'e>(value: &Val<'_>, columns: [usize; 2]) -> Outcome<'e> {
-    let tuple = value.text();
-    let counters: Vec<i64> = columns.iter().filter_map(|n| tuple.split(',').nth(*n)?.parse().ok()).collect();
-    Ok((!counters.is_empty())
-        .then(|| Val::Int(counters.iter().fold(0, |sum: i64, n| sum.saturating_add(*n)))))
-}
-
 /// `8/22/2022 6:11:52 PM`, with or without a zone: how some Azure services write the time.
 pub(super) fn us_datetime(value: Val<'_>) -> Outcome<'_> {
     let given = value.text();
@@ -144,10 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn tuples_without_counters_and_json_that_is_none() {
+    fn json_that_is_none() {
         let none = Ok(None);
-        assert_eq!(tuple_sum(&Val::Text("1,a,b,1,2,T,I,D,B,,,,".into()), [10, 12]), none);
-        assert_eq!(tuple_sum(&Val::Text("1,a,b,1,2,T,I,D".into()), [10, 12]), none);
         assert_eq!(json_member(&Val::Text("no JSON".into()), "a"), none);
         assert_eq!(json_member(&Val::Text("{\"b\":{\"A\":7}}".into()), "a"), Ok(Some(Val::Text("7".into()))));
     }

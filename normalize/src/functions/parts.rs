@@ -37,6 +37,13 @@ pub(super) fn seconds_to_millis(value: Val<'_>) -> Outcome<'_> {
     Ok(millis.map(|ms| Val::Int(ms as i64)))
 }
 
+/// Whole numbers with `+` between them, such as the counters of both ways of a flow, added.
+pub(super) fn sum(value: Val<'_>) -> Outcome<'_> {
+    let text = value.text();
+    let mut numbers = text.split('+').map(|number| number.trim().parse::<i64>().ok());
+    Ok(numbers.try_fold(0_i64, |sum, number| sum.checked_add(number?)).map(Val::Int))
+}
+
 /// A span of time as clocks show it, `1:02:03` or `1h:02m:03s`, as whole milliseconds.
 pub(super) fn clock_millis(value: Val<'_>) -> Outcome<'_> {
     let clock = value.text();
