@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use linchpin_store::StoreError;
 
-use super::{EnforceError, Pass, first_lock, is_past};
+use super::{
+    EnforceError, Pass, is_past,
+    moves::{by_object, lock, newest_ms},
+};
 use crate::{
     LakeError,
     ledger::{SegmentFilter, SegmentState},
@@ -16,28 +19,28 @@ use crate::{
 const RECENT: Duration = Duration::from_hours(3);
 
 impl Pass<'_> {
-    /// Locks segments that are still where their worker put them and have no lock.
+    /// Locks objects that have no lock and whose class asks for one.
     pub(super) async fn locks(&mut self) -> Result<(), EnforceError> {
         let live = SegmentFilter { tombstoned: Some(false), ..SegmentFilter::default() };
-        for segment in self.lake.ledger.segments(&live) {
-            let old = is_past(segment.committed_ms, RECENT, self.order.now_ms);
-            if old && !self.order.habits.sweep || segment.place().object != segment.fact.object {
+        for ((_, object), segments) in by_object(self.lake.ledger.segments(&live)) {
+            let old = is_past(newest_ms(&segments), RECENT, self.order.now_ms);
+            if old && !self.order.habits.sweep {
                 continue;
             }
-            match self.lock_missing(&segment).await {
-                Ok(true) => self.done.locked.push(segment.fact.id.clone()),
+            match self.lock_missing(&segments).await {
+                Ok(true) => self.done.locked.extend(segments.iter().map(|s| s.fact.id.clone())),
                 Ok(false) => {}
-                Err(error) => self.problem(&format!("locking segment {}", segment.fact.id), &error),
+                Err(error) => self.problem(&format!("locking `{object}`"), &error),
             }
         }
         Ok(())
     }
 
-    /// Locks a segment if its class asks for it and it has no lock; true if it did.
-    async fn lock_missing(&self, segment: &SegmentState) -> Result<bool, LakeError> {
-        let place = segment.place();
-        let Some(class) = self.class(&segment.fact.retention) else { return Ok(false) };
-        let lock = first_lock(class, self.lake.provider(&place.store)?, segment.committed_ms);
+    /// Locks the object of some segments if their class asks for it and it has no lock; true if it did.
+    async fn lock_missing(&self, segments: &[SegmentState]) -> Result<bool, LakeError> {
+        let (place, retention) = (segments[0].place(), &segments[0].fact.retention);
+        let Some(class) = self.class(retention) else { return Ok(false) };
+        let lock = lock(class, self.lake.provider(&place.store)?, &place.tier, newest_ms(segments));
         let Some((mode, until_ms)) = lock.filter(|(_, until_ms)| *until_ms > self.order.now_ms) else {
             return Ok(false);
         };

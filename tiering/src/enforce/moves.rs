@@ -134,7 +134,8 @@ impl Pass<'_> {
         let place = due.segments[0].place();
         let store = self.lake.archive(&place.store)?;
         let class = self.class(&due.segments[0].fact.retention);
-        let lock = class.and_then(|class| lock(class, &due.segments, due.class, due.provider));
+        let newest_ms = newest_ms(&due.segments);
+        let lock = class.and_then(|class| lock(class, due.provider, due.class, newest_ms));
         let moved = async {
             let head = store.head(&place.object).await?;
             // The answer to an earlier request may have been lost.
@@ -189,7 +190,8 @@ impl Pass<'_> {
         let segments: Vec<SegmentState> = due.into_iter().flat_map(|due| due.segments).collect();
         let (first, store) = (&segments[0], self.lake.archive(&segments[0].place().store)?);
         let Some(class) = self.class(&first.fact.retention) else { return Ok(()) };
-        let lock = lock(class, &segments, tier, self.lake.provider(&first.place().store)?);
+        let provider = self.lake.provider(&first.place().store)?;
+        let lock = lock(class, provider, tier, newest_ms(&segments));
         let what = format!("packing {} segments of class `{}`", segments.len(), class.name);
         let parts: Vec<Part<'_>> =
             segments.iter().map(|s| Part { id: &s.fact.id, place: s.place() }).collect();
@@ -256,8 +258,10 @@ impl Pass<'_> {
                         if !old || known.contains(head.key.as_str()) {
                             continue;
                         }
-                        match store.delete_if(&head.key, &head.etag).await {
+                        match let_go(&*store, &head.key).await {
                             Ok(()) => self.done.freed.push(head.key),
+                            // Its lock is not over.
+                            Err(StoreError::Locked { .. }) => {}
                             Err(error) => {
                                 self.problem(&format!("deleting the orphan `{}`", head.key), &error);
                             }
@@ -317,7 +321,8 @@ fn packs(class: &str) -> String {
     format!("{class}/packs/")
 }
 
-/// Takes an old object away. A hold on it was for its segments, and their new object has it.
+/// Takes away an object that no segment is in. A hold on it was for its segments, and the object that
+/// they are in has it.
 async fn let_go(store: &dyn Store, object: &str) -> Result<(), StoreError> {
     let head = match store.head(object).await {
         Ok(head) => head,
@@ -339,6 +344,11 @@ pub(crate) async fn hold_on(store: &dyn Store, object: &str, etag: &str, on: boo
         Err(StoreError::Unsupported { .. }) => Ok(()),
         answer => answer,
     }
+}
+
+/// When the last of some segments was committed.
+pub(super) fn newest_ms(segments: &[SegmentState]) -> i64 {
+    segments.iter().map(|segment| segment.committed_ms).max().unwrap_or_default()
 }
 
 /// Segments by the object that holds them.
@@ -367,15 +377,18 @@ fn month(at_ms: i64) -> String {
     format!("{:04}-{:02}", at.year(), at.month())
 }
 
-/// The lock of a new pack: until its next move and [`LOCK_MARGIN`], or until it is over.
-fn lock(
+/// The lock of an object whose newest segment was committed then: until its next move and
+/// [`LOCK_MARGIN`], or until it is over.
+pub(super) fn lock(
     class: &RetentionClass,
-    segments: &[SegmentState],
-    tier: &str,
     provider: Provider,
+    tier: &str,
+    newest_ms: i64,
 ) -> Option<(LockMode, i64)> {
     let mode = mode(class.lock?);
-    let newest_ms = segments.iter().map(|s| s.committed_ms).max()?;
+    if provider == Provider::Local {
+        return None;
+    }
     let over_ms = after(newest_ms, class.expire);
     let way = tiers::way(&class.tiers, provider);
     let next = way.iter().skip_while(|(_, word)| *word != tier).nth(1);
@@ -388,18 +401,9 @@ fn lock(
     Some((mode, until_ms))
 }
 
-/// The lock of a segment that is committed now: until its first move and [`LOCK_MARGIN`].
+/// The lock of a segment that is committed now.
 pub fn first_lock(class: &RetentionClass, provider: Provider, now_ms: i64) -> Option<(LockMode, i64)> {
-    let mode = mode(class.lock?);
-    if provider == Provider::Local {
-        return None;
-    }
-    let over_ms = after(now_ms, class.expire);
-    let until_ms = match tiers::way(&class.tiers, provider).get(1) {
-        Some((delay, _)) => after(now_ms, *delay + LOCK_MARGIN).min(over_ms),
-        None => over_ms,
-    };
-    Some((mode, until_ms))
+    lock(class, provider, tiers::first(provider), now_ms)
 }
 
 const fn mode(lock: Lock) -> LockMode {

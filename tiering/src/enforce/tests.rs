@@ -294,6 +294,20 @@ async fn what_a_dead_worker_left_open_is_locked() {
 }
 
 #[tokio::test]
+async fn a_class_that_gets_its_lock_later_locks_what_has_moved() {
+    let mut world = World::new(class(&[(7, StorageClass::GlacierIr)], 400)).await;
+    world.segment("a", 4000).await;
+    world.clock.pass(20 * DAY);
+    world.pass().await;
+    world.classes[0].lock = Some(Lock::Compliance);
+    assert_eq!(world.pass().await.locked, ["a"]);
+    let segment = world.lake.ledger.segment("a").unwrap();
+    let head = world.store.head(&segment.place().object).await.unwrap();
+    let until_ms = START_MS + 400 * DAY.as_millis() as i64;
+    assert_eq!((head.class.as_str(), head.locked_until_ms), ("GLACIER_IR", Some(until_ms)));
+}
+
+#[tokio::test]
 async fn a_locked_object_is_written_anew_and_goes_after_its_lock() {
     let tiers = [(7, StorageClass::GlacierIr), (180, StorageClass::DeepArchive)];
     let world = World::new(RetentionClass { lock: Some(Lock::Compliance), ..class(&tiers, 400) }).await;

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A partition is merged when it has at least this many small files.
-pub const COMPACT_FILES_MIN: usize = 6;
+pub const COMPACT_FILES_MIN: usize = 4;
 /// Size that merged files aim at, in bytes; a file is small below half of it.
 pub const COMPACT_BYTES_TARGET: u64 = 64 << 20;
 /// Most files that are merged into one: each is an open reader, of a dozen megabytes.
@@ -129,7 +129,9 @@ async fn merge(
     let (done, merged) = tokio::sync::oneshot::channel();
     let (table, class, files) = (table.clone(), class.to_owned(), files.to_vec());
     std::thread::Builder::new().name("merge".to_owned()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        // Each thread would have memory of its own.
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
         let merged = match runtime {
             Ok(runtime) => runtime.block_on(merge_here(&table, class, day, &files)),
             Err(error) => Err(error.into()),
