@@ -29,7 +29,7 @@ use deltalake::{
 };
 use jiff::Timestamp;
 use linchpin_store::durable::create_folder;
-use object_store::{ObjectStoreExt as _, PutMode, path::Path as ObjectPath};
+use object_store::{ObjectStoreExt as _, PutMode, buffered::BufWriter, path::Path as ObjectPath};
 use parquet::{arrow::ArrowWriter, errors::ParquetError, file::properties::WriterProperties};
 use ulid::Ulid;
 
@@ -185,14 +185,31 @@ pub async fn put_file(
     stats: String,
 ) -> Result<Add, DeltaError> {
     let path = file_path(partition);
-    let size = bytes.len() as i64;
     let object = |source| DeltaError::Object { path: path.clone(), source };
+    let size = bytes.len();
     let location = ObjectPath::parse(&path).map_err(|e| object(e.into()))?;
     log.object_store(None).put(&location, bytes.into()).await.map_err(object)?;
-    Ok(Add {
+    Ok(added(path, partition, size, stats))
+}
+
+/// A fresh path in a partition, and what puts a file there while it is written. It is to be seen once
+/// its action ([`added`]) is committed.
+pub fn open_file(
+    log: &LogStoreRef,
+    partition: &[(&str, Option<String>)],
+) -> Result<(String, BufWriter), DeltaError> {
+    let path = file_path(partition);
+    let location = ObjectPath::parse(&path)
+        .map_err(|source| DeltaError::Object { path: path.clone(), source: source.into() })?;
+    Ok((path, BufWriter::new(log.object_store(None), location).with_max_concurrency(1)))
+}
+
+/// The action that adds a file of `size` bytes; `stats` is the JSON text of its statistics.
+pub fn added(path: String, partition: &[(&str, Option<String>)], size: usize, stats: String) -> Add {
+    Add {
         path,
         partition_values: partition.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
-        size,
+        size: size as i64,
         modification_time: Timestamp::now().as_millisecond(),
         data_change: true,
         stats: Some(stats),
@@ -201,7 +218,7 @@ pub async fn put_file(
         base_row_id: None,
         default_row_commit_version: None,
         clustering_provider: None,
-    })
+    }
 }
 
 fn encode(batches: &[RecordBatch], properties: WriterProperties) -> Result<Bytes, ParquetError> {

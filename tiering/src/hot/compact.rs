@@ -9,19 +9,19 @@ use datafusion::{
 };
 use deltalake::{
     DeltaTable,
-    kernel::{Action, LogicalFileView},
+    kernel::{Action, Add, LogicalFileView},
     protocol::DeltaOperation,
 };
 use futures::StreamExt;
 use jiff::civil::Date;
-use parquet::arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions};
+use parquet::arrow::{AsyncArrowWriter, arrow_writer::ArrowWriterOptions};
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    HotError, HotFile, HotTable,
+    HotError, HotTable,
     columns::{file_schema, table_schema, writer_properties},
     stats::delta_stats,
-    table::{Tries, log_files, put_file},
+    table::{Tries, log_files, partition},
 };
 use crate::{
     delta,
@@ -31,7 +31,7 @@ use crate::{
 /// A partition is merged when it has at least this many small files.
 pub const COMPACT_FILES_MIN: usize = 4;
 /// Size that merged files aim at, in bytes; a file is small below half of it.
-pub const COMPACT_BYTES_TARGET: u64 = 64 << 20;
+pub const COMPACT_BYTES_TARGET: u64 = 128 << 20;
 /// Most files that are merged into one: each is an open reader, of a dozen megabytes.
 const COMPACT_FILES_MAX: usize = COMPACT_FILES_MIN;
 /// Rows of each file that are in hand together.
@@ -54,20 +54,21 @@ impl HotTable {
     pub async fn compact(&self) -> Result<Compacted, HotError> {
         let mut done = Compacted::default();
         for ((class, day), files) in candidates(&self.fresh().await?)? {
-            let merged = merge(&self.fresh().await?, &class, day, &files).await?;
+            let add = merge(&self.fresh().await?, &class, day, &files).await?;
             let removes: Vec<Action> = files.iter().map(|f| Action::Remove(f.remove_action(false))).collect();
-            if self.replace(removes, &merged).await? {
+            if self.replace(removes, &add).await? {
                 done.removed += files.len();
                 done.added += 1;
-                done.bytes += merged.bytes.len() as u64;
+                done.bytes += add.size.unsigned_abs();
+            } else {
+                delta::discard(&self.log().await, &add.path).await;
             }
         }
         Ok(done)
     }
 
     /// Commits the exchange, unless one of the files has left the table meanwhile.
-    async fn replace(&self, removes: Vec<Action>, merged: &HotFile) -> Result<bool, HotError> {
-        let mut added = None;
+    async fn replace(&self, removes: Vec<Action>, add: &Add) -> Result<bool, HotError> {
         let mut tries = Tries::default();
         loop {
             let mut table = self.newest().await?;
@@ -76,12 +77,7 @@ impl HotTable {
             if removes.iter().any(gone) {
                 return Ok(false);
             }
-            if added.is_none() {
-                let mut add = put_file(&table.log_store(), merged).await?;
-                add.data_change = false;
-                added = Some(Action::Add(add));
-            }
-            let actions = removes.iter().cloned().chain(added.clone()).collect();
+            let actions = removes.iter().cloned().chain([Action::Add(add.clone())]).collect();
             let operation =
                 DeltaOperation::Optimize { predicate: None, target_size: COMPACT_BYTES_TARGET as i64 };
             // No rebase: whether the files are still there is asked of this snapshot.
@@ -117,23 +113,23 @@ fn candidates(table: &DeltaTable) -> Result<Vec<(Partition, Vec<LogicalFileView>
     Ok(chosen.filter(|(_, files)| files.len() >= COMPACT_FILES_MIN).collect())
 }
 
-/// Reads files that are each sorted, side by side, and writes one that is. A thread of its own does
-/// it, reading and decoding as well: what it needs of memory, it has from what another thread has left,
-/// and no request waits for it.
+/// Reads files that are each sorted, side by side, and puts one that is; what is in memory is a row group
+/// of each. A thread of its own does it, reading and decoding as well: what it needs of memory, it has from
+/// what another thread has left, and no request waits for it.
 async fn merge(
     table: &DeltaTable,
     class: &str,
     day: Date,
     files: &[LogicalFileView],
-) -> Result<HotFile, HotError> {
+) -> Result<Add, HotError> {
     let (done, merged) = tokio::sync::oneshot::channel();
-    let (table, class, files) = (table.clone(), class.to_owned(), files.to_vec());
+    let (table, partition, files) = (table.clone(), partition(class, day), files.to_vec());
     std::thread::Builder::new().name("merge".to_owned()).spawn(move || {
         // Each thread would have memory of its own.
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
         let merged = match runtime {
-            Ok(runtime) => runtime.block_on(merge_here(&table, class, day, &files)),
+            Ok(runtime) => runtime.block_on(merge_here(&table, &partition, &files)),
             Err(error) => Err(error.into()),
         };
         done.send(merged).ok();
@@ -143,31 +139,29 @@ async fn merge(
 
 async fn merge_here(
     table: &DeltaTable,
-    class: String,
-    day: Date,
+    partition: &[(&str, Option<String>)],
     files: &[LogicalFileView],
-) -> Result<HotFile, HotError> {
+) -> Result<Add, HotError> {
     let limits = SearchLimits { threads: 1, batch_rows: MERGE_BATCH_ROWS, ..SearchLimits::default() };
     let session = Session::open(table, &limits)?;
     let rows: usize = files.iter().filter_map(LogicalFileView::num_records).sum();
     let mut stream = execute_stream(merge_plan(&session, files)?, session.context().task_ctx())?;
     let options =
         ArrowWriterOptions::new().with_properties(writer_properties(rows)?).with_skip_arrow_metadata(true);
-    // Room for all at once: a vector that doubles would hold three times as much for a moment.
-    let bytes = files.iter().filter_map(|file| usize::try_from(file.size()).ok()).sum();
-    let mut writer = ArrowWriter::try_new_with_options(Vec::with_capacity(bytes), file_schema(), options)?;
+    let (path, upload) = delta::open_file(&table.log_store(), partition)?;
+    let mut writer = AsyncArrowWriter::try_new_with_options(upload, file_schema(), options)?;
     let mut written = 0;
     while let Some(batch) = stream.next().await {
         let batch = RecordBatch::try_new(file_schema(), batch?.columns().to_vec())?;
         written += batch.num_rows();
-        writer.write(&batch)?;
+        writer.write(&batch).await?;
     }
     if written != rows {
         return Err(HotError::Rows(format!("{rows} rows were merged into {written}")));
     }
-    let footer = writer.finish()?;
-    let bytes = std::mem::take(writer.inner_mut()).into();
-    Ok(HotFile { class, day, stats: delta_stats(&footer), bytes, rows: rows as u64 })
+    let footer = writer.finish().await?;
+    let add = delta::added(path, partition, writer.bytes_written(), delta_stats(&footer));
+    Ok(Add { data_change: false, ..add })
 }
 
 /// One sorted stream of the data columns of sorted files.

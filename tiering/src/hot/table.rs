@@ -292,8 +292,13 @@ pub(super) async fn put_file(
     log: &deltalake::logstore::LogStoreRef,
     file: &HotFile,
 ) -> Result<Add, HotError> {
-    let partition = [(RETENTION, Some(file.class.clone())), (EVENT_DAY, Some(file.day.to_string()))];
+    let partition = partition(&file.class, file.day);
     Ok(delta::put_file(log, &partition, file.bytes.clone(), file.stats.clone()).await?)
+}
+
+/// A partition as the log names it.
+pub(super) fn partition(class: &str, day: Date) -> [(&'static str, Option<String>); 2] {
+    [(RETENTION, Some(class.to_owned())), (EVENT_DAY, Some(day.to_string()))]
 }
 
 /// A table of an older program gets the columns that came since; its old files read as null there.

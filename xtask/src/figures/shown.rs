@@ -113,7 +113,7 @@ const TIERING: &[Shown] = &[
         package: "linchpin-tiering",
         filter: "ten_years_of_three_clouds",
         least: 1.0,
-        variables: &[],
+        variables: &[("LINCHPIN_SIMULATION_STEP_DAYS", "5")],
         measures: &[
             ("cost_off_percent_aws", Target::AtMost(1.0)),
             ("cost_off_percent_azure", Target::AtMost(1.0)),
