@@ -29,11 +29,11 @@ use crate::{
 };
 
 /// A partition is merged when it has at least this many small files.
-pub const COMPACT_FILES_MIN: usize = 4;
+pub const COMPACT_FILES_MIN: usize = 8;
 /// Size that merged files aim at, in bytes; a file is small below half of it.
 pub const COMPACT_BYTES_TARGET: u64 = 128 << 20;
-/// Most files that are merged into one: each is an open reader, of a dozen megabytes.
-const COMPACT_FILES_MAX: usize = COMPACT_FILES_MIN;
+/// Files that are merged into one: each is an open reader, of some megabytes.
+pub const COMPACT_FILES_EACH: usize = 4;
 /// Rows of each file that are in hand together.
 const MERGE_BATCH_ROWS: usize = 1024;
 
@@ -91,7 +91,8 @@ impl HotTable {
 
 type Partition = (String, Date);
 
-/// Per partition the small files to merge, smallest first, as many as make one large file.
+/// The small files of every partition that has many, as groups to merge, smallest first; a group is no
+/// more than one large file.
 fn candidates(table: &DeltaTable) -> Result<Vec<(Partition, Vec<LogicalFileView>)>, HotError> {
     let mut partitions: BTreeMap<Partition, Vec<LogicalFileView>> = BTreeMap::new();
     let size = |file: &LogicalFileView| u64::try_from(file.size()).unwrap_or(0);
@@ -100,17 +101,16 @@ fn candidates(table: &DeltaTable) -> Result<Vec<(Partition, Vec<LogicalFileView>
             partitions.entry(partition).or_default().push(file);
         }
     }
-    let chosen = partitions.into_iter().map(|(partition, mut files)| {
+    partitions.retain(|_, files| files.len() >= COMPACT_FILES_MIN);
+    let mut groups = Vec::new();
+    for (partition, mut files) in partitions {
         files.sort_unstable_by_key(size);
-        let mut bytes = 0;
-        files.truncate(COMPACT_FILES_MAX);
-        files.retain(|file| {
-            bytes += size(file);
-            bytes <= COMPACT_BYTES_TARGET
-        });
-        (partition, files)
-    });
-    Ok(chosen.filter(|(_, files)| files.len() >= COMPACT_FILES_MIN).collect())
+        let fits = |group: &&[LogicalFileView]| group.iter().map(size).sum::<u64>() <= COMPACT_BYTES_TARGET;
+        for group in files.chunks_exact(COMPACT_FILES_EACH).take_while(fits) {
+            groups.push((partition.clone(), group.to_vec()));
+        }
+    }
+    Ok(groups)
 }
 
 /// Reads files that are each sorted, side by side, and puts one that is; what is in memory is a row group

@@ -24,7 +24,7 @@ pub use columns::{
     DAY_MOVED, EVENT_DAY, PAGE_ROWS_MAX, PARTITION_COLUMNS, RETENTION, ROW, ROW_GROUP_ROWS_MAX, SEGMENT,
     STATISTICS_COLUMNS, SUB, file_schema, table_schema,
 };
-pub use compact::{COMPACT_BYTES_TARGET, COMPACT_FILES_MIN, Compacted};
+pub use compact::{COMPACT_BYTES_TARGET, COMPACT_FILES_EACH, COMPACT_FILES_MIN, Compacted};
 pub(crate) use encode::day_number;
 pub use encode::{
     COMMIT_PARTITIONS_MAX, EVENT_AGE_DAYS_MAX, EVENT_AHEAD_DAYS_MAX, HotFile, HotRows, encode, event_day,
