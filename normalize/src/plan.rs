@@ -105,7 +105,7 @@ pub enum Framing {
         arrays: Vec<String>,
     },
     /// One event a line.
-    Lines(LineFraming),
+    Lines(Box<LineFraming>),
 }
 
 /// How a line is an event.

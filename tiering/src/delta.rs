@@ -39,6 +39,9 @@ pub use reader::TableFile;
 /// What Delta Lake writes in a path for a partition value that is null.
 const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
+/// Bytes of a file that are kept until they are put: the least that S3 takes as a part.
+const PART_BYTES: usize = 5 << 20;
+
 /// What went wrong with a table.
 #[derive(Debug, thiserror::Error)]
 pub enum DeltaError {
@@ -201,7 +204,8 @@ pub fn open_file(
     let path = file_path(partition);
     let location = ObjectPath::parse(&path)
         .map_err(|source| DeltaError::Object { path: path.clone(), source: source.into() })?;
-    Ok((path, BufWriter::new(log.object_store(None), location).with_max_concurrency(1)))
+    let writer = BufWriter::with_capacity(log.object_store(None), location, PART_BYTES);
+    Ok((path, writer.with_max_concurrency(1)))
 }
 
 /// The action that adds a file of `size` bytes; `stats` is the JSON text of its statistics.

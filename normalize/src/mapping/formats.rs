@@ -37,7 +37,7 @@ pub(super) fn framing(node: &Node, faults: &mut Faults<'_>) -> Framing {
         }
     }
     match text {
-        Some(lines) => Framing::Lines(LineFraming { json: arrays, ..lines }),
+        Some(lines) => Framing::Lines(Box::new(LineFraming { json: arrays, ..lines })),
         None => Framing::Json { arrays: arrays.unwrap_or_default() },
     }
 }
