@@ -39,7 +39,7 @@ fn real_samples_become_valid_ocsf() {
     // `N events, V valid, I invalid`
     let total = said.lines().last().unwrap_or_default();
     let mut numbers = total.split(' ').filter_map(|word| word.parse::<u64>().ok());
-    let (documents, invalid) = (numbers.next(), numbers.last());
+    let (documents, invalid) = (numbers.next(), numbers.next_back());
     assert!(documents.is_some_and(|n| n > 0) && invalid == Some(0), "{said}");
     println!("figure corpus_documents {}", documents.unwrap_or_default());
     println!("figure corpus_documents_invalid {}", invalid.unwrap_or_default());

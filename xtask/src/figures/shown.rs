@@ -191,10 +191,12 @@ fn binaries(cargo: &mut Command) -> Result<Vec<Binary>> {
     let built = observe(cargo.args(["--workspace", "--no-run", "--message-format=json"]))?;
     ensure!(built.status.success(), "the tests cannot be built: {}", built.stderr.trim());
     let messages = built.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    Ok(messages.filter(|message| message["profile"]["test"] == true).filter_map(binary).collect())
+    Ok(messages.filter_map(|message| binary(&message)).collect())
 }
 
-fn binary(message: Value) -> Option<Binary> {
+/// What a message of cargo says of a test binary.
+fn binary(message: &Value) -> Option<Binary> {
+    message["profile"]["test"].as_bool().filter(|test| *test)?;
     let (_, id) = message["package_id"].as_str()?.rsplit_once('#')?;
     let folder = Path::new(message["manifest_path"].as_str()?).parent()?;
     // A package that is named as its folder has only its version there.
