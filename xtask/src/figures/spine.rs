@@ -18,6 +18,7 @@ pub(super) const MEASUREMENTS: &[Measurement] = &[
     Measurement { name: "kills-of-two", measure: crash::two_workers },
     Measurement { name: "efficiency", measure: efficiency::against_bare_parts },
     Measurement { name: "threads", measure: memory_and_threads },
+    Measurement { name: "merging", measure: memory_of_merging },
     Measurement { name: "one-event", measure: one_event },
     Measurement { name: "needle", measure: needle },
     Measurement { name: "s3", measure: clouds::beside_folders },
@@ -49,6 +50,26 @@ fn memory_and_threads(lab: &Lab) -> Result<Vec<Figure>> {
         Figure { name: "memory_peak_two_threads_mib", value: peak(&two), target: Target::AtMost(384.0) },
         Figure { name: "two_threads_times_one", value: speedup, target: Target::AtLeast(1.7) },
     ])
+}
+
+/// Flow logs make so many small files that they are merged while the program runs.
+fn memory_of_merging(lab: &Lab) -> Result<Vec<Figure>> {
+    let folder = lab.workspace.scratch("merging")?;
+    let logs = folder.join("logs");
+    let events = generate(lab, &logs, "aws.vpc_flow", 160, 5)?;
+    let mut peak = 0;
+    for round in 0..ROUNDS {
+        let place = folder.join(round.to_string());
+        peak = peak.max(ingest(lab, &place, &logs, 1, events)?.peak_bytes);
+        let entries = fs::read_dir(place.join("lake/hot/_delta_log"))?;
+        let entries = entries.map(|entry| Ok(fs::read(entry?.path())?)).collect::<Result<Vec<_>>>()?;
+        let merges = |entry: &Vec<u8>| String::from_utf8_lossy(entry).contains("\"OPTIMIZE\"");
+        ensure!(entries.iter().any(merges), "nothing was merged");
+        fs::remove_dir_all(&place)?;
+    }
+    fs::remove_dir_all(&folder)?;
+    let value = peak as f64 / MIB;
+    Ok(vec![Figure { name: "memory_peak_while_merging_mib", value, target: Target::AtMost(256.0) }])
 }
 
 fn middle_seconds(usages: &[Usage]) -> f64 {
